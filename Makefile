@@ -1,0 +1,70 @@
+# make run | test | lint | bench | clean. Override as in: make test PYTHON=python3.13 VENV=/tmp/venv313
+
+PYTHON ?= python3
+VENV ?= .venv
+DATA ?= ./data
+BIN := $(VENV)/bin
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+
+# The checkout itself is run and only what it needs is installed: an editable installation would hide twisted/plugins, and a
+# normal one would be a second, soon outdated, copy. The .pth file shows the checkout to twistd, which does not look into the
+# directory that it is started in.
+define REQUIREMENTS
+import configparser, sys
+parser = configparser.ConfigParser()
+parser.read("setup.cfg")
+print(parser["options"]["install_requires"])
+for extra in sys.argv[1:]:
+    print(parser["options.extras_require"][extra])
+endef
+export REQUIREMENTS
+
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -r /dev/stdin
+SHOW = echo "$(CURDIR)" > "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/gosip-checkout.pth"
+
+.PHONY: run test lint bench clean
+
+run: $(VENV)/.has-run
+	@mkdir -p $(DATA)
+	exec $(BIN)/twistd --nodaemon --pidfile= gosip --data-dir $(DATA)
+
+# TESTS may name a part: make test TESTS=tests.test_fsm
+TESTS ?= tests
+test: $(VENV)/.has-test
+	$(BIN)/python -W error::RuntimeWarning -m twisted.trial $(TESTS)
+	@if [ -f webui/package.json ]; then npm --prefix webui ci --no-audit --no-fund && npm --prefix webui test; fi
+
+lint: $(VENV)/.has-lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy gosip_py tests
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/codespell
+
+bench: $(VENV)/.has-test
+	$(BIN)/python -m benchmarks $(BENCH)
+
+clean:
+	rm -rf build dist *.egg-info _trial_temp* .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage*
+	rm -f twisted/plugins/dropin.cache
+	find gosip_py tests benchmarks twisted -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
+
+# A stamp per set of packages: `make run` on an installed checkout does not even start pip.
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.has-run: setup.cfg | $(BIN)/python
+	$(BIN)/python -c "$$REQUIREMENTS" | $(INSTALL)
+	@$(SHOW)
+	@touch $@
+
+$(VENV)/.has-test: setup.cfg | $(BIN)/python
+	$(BIN)/python -c "$$REQUIREMENTS" test | $(INSTALL)
+	@$(SHOW)
+	@touch $@
+
+$(VENV)/.has-lint: setup.cfg | $(BIN)/python
+	$(BIN)/python -c "$$REQUIREMENTS" test lint | $(INSTALL)
+	@$(SHOW)
+	@touch $@

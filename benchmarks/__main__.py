@@ -1,0 +1,161 @@
+"""The command line of the benchmark, and its table."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import shutil
+import statistics
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import attrs
+
+from benchmarks.campaign import FULL, QUICK, WORKLOADS, Campaign, Memory, Phase, Plan, Results, Sample, Workload
+from benchmarks.peers import Floor, Gosip, Kamailio, Peer
+
+OURS = "gosip"
+TOLERATED_FAILURES = 0.001
+NOTHING = "-"
+
+
+def arguments(argv: Sequence[str]) -> argparse.Namespace:
+    """What was asked for."""
+    parser = argparse.ArgumentParser(
+        prog="benchmarks", description="The cost of the server beside its peers, on loopback."
+    )
+    parser.add_argument("--quick", action="store_true", help="one short round, no search for the highest rate")
+    parser.add_argument("--only", choices=[workload.name for workload in WORKLOADS], help="one workload only")
+    parser.add_argument("--peer", action="append", metavar="NAME", help="measure this one (repeatable; default all)")
+    parser.add_argument("--rounds", type=int, metavar="N", help=f"how many rounds (default {FULL.rounds})")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything that was measured")
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] = sys.argv[1:]) -> int:
+    """Measure, print, and return 0 when ours was measured and no more than 0.1 % of any load failed."""
+    asked = arguments(argv)
+    if shutil.which("sipp") is None:
+        print("SIPp makes the load and is not installed (apt-get install sip-tester)", file=sys.stderr)
+        return 2
+    plan = QUICK if asked.quick else FULL
+    plan = attrs.evolve(plan, rounds=asked.rounds) if asked.rounds else plan
+    workloads = [workload for workload in WORKLOADS if asked.only in (None, workload.name)]
+    with tempfile.TemporaryDirectory(prefix="gosip-bench-") as room:
+        candidates: list[Peer] = [Gosip(Path(room) / "seed.sqlite"), Kamailio(), Floor()]
+        wanted = [peer for peer in candidates if not asked.peer or peer.name in asked.peer]
+        present = [peer for peer in wanted if not peer.absence()]
+        absent = [f"{peer.name} is absent: {peer.absence()}" for peer in wanted if peer.absence()]
+        campaign = Campaign(present, plan, Path(room), lambda line: print(f"  {line}", file=sys.stderr, flush=True))
+        results = campaign.run(workloads)
+    results.notes.extend(absent)
+    print(report(results, workloads, plan))
+    if asked.json:
+        asked.json.write_text(json.dumps(everything(results, plan), indent=2) + "\n", encoding="utf-8")
+    has_ours = any(sample.peer == OURS for sample in results.samples)
+    return 0 if has_ours and not any(has_failed(results.samples, peer.name) for peer in present) else 1
+
+
+def report(results: Results, workloads: Sequence[Workload], plan: Plan) -> str:
+    """The tables of all workloads, memory, and the notes."""
+    names = list(dict.fromkeys(sample.peer for sample in results.samples))
+    parts = [f"{platform.platform()}, Python {platform.python_version()}, medians of {plan.rounds} round(s)"]
+    parts += [workload_table(results, workload, names) for workload in workloads]
+    parts += [memory_table(results.memories, plan)] if results.memories else []
+    parts += ["\n".join(f"! {note}" for note in results.notes)] if results.notes else []
+    return "\n\n".join(parts)
+
+
+def workload_table(results: Results, workload: Workload, names: Sequence[str]) -> str:
+    """CPU per operation, ours as a multiple of each peer, the highest rate, what failed."""
+    samples = [sample for sample in results.samples if sample.workload == workload.name]
+    head = ["", *(f"ms at {phase.rate}/s" for phase in workload.phases)]
+    head += [f"ours/peer {phase.name}" for phase in workload.phases]
+    rows = [[*head, "highest rate", "retransmitted", "failed"]]
+    for name in names:
+        own = [sample for sample in samples if sample.peer == name]
+        cells = [name, *(cost(own, phase) for phase in workload.phases)]
+        cells += [ratio(samples, name, phase) for phase in workload.phases]
+        repeated = sum(sample.tally.retransmissions for sample in own)
+        rows.append([*cells, highest(results, workload, name), str(repeated), failures(samples, name)])
+    return f"{workload.name}: {workload.title}; server CPU per operation\n{aligned(rows)}"
+
+
+def memory_table(memories: Sequence[Memory], plan: Plan) -> str:
+    """Resident memory in all, and per binding and call."""
+    head = ["", "idle MiB", "loaded MiB", "settled MiB", "calls held MiB", "KiB/binding", "KiB/call", "failed"]
+    rows = [head]
+    for memory in memories:
+        totals = (memory.idle_kib, memory.loaded_kib, memory.settled_kib, memory.held_kib)
+        each = (memory.kib_per_binding, memory.kib_per_call)
+        mebibytes = (f"{kib / 1024:.1f}" for kib in totals)
+        rows.append([memory.peer, *mebibytes, *(f"{kib:.2f}" for kib in each), str(memory.failed)])
+    later = f"read again {plan.settle_seconds:.0f} s later"
+    title = f"memory: {plan.bindings} bindings, {later}; then {plan.held_calls} calls held"
+    return f"{title}\n{aligned(rows)}"
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Columns under their heads: the first to the left, the others to the right."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join(
+            [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
+        )
+        for row in rows
+    )
+
+
+def costs(samples: Sequence[Sample], name: str, phase: Phase) -> dict[int, float]:
+    """CPU milliseconds by round."""
+    return {sample.round: sample.cpu_ms for sample in samples if sample.peer == name and sample.phase == phase.name}
+
+
+def cost(own: Sequence[Sample], phase: Phase) -> str:
+    """The median of the rounds."""
+    values = [sample.cpu_ms for sample in own if sample.phase == phase.name]
+    return f"{statistics.median(values):.3f}" if values else NOTHING
+
+
+def ratio(samples: Sequence[Sample], name: str, phase: Phase) -> str:
+    """How many times the peer's CPU ours takes.
+
+    The median of each round's own ratio, since rounds differ more than ratios do.
+    """
+    ours, theirs = costs(samples, OURS, phase), costs(samples, name, phase)
+    values = [ours[number] / theirs[number] for number in ours if theirs.get(number)]
+    return f"{statistics.median(values):.2f}" if values else NOTHING
+
+
+def highest(results: Results, workload: Workload, name: str) -> str:
+    """The highest clean rate; ">=" when the load generator gave way before the server."""
+    for found in results.ceilings:
+        if (found.peer, found.workload) == (name, workload.name):
+            return f"{found.rate}/s" if found.limit == "server" else f">={found.rate}/s"
+    return NOTHING
+
+
+def has_failed(samples: Sequence[Sample], name: str) -> bool:
+    """Whether more than the tolerated share of this peer's operations failed."""
+    own = [sample.tally for sample in samples if sample.peer == name]
+    return sum(tally.failed for tally in own) > TOLERATED_FAILURES * sum(tally.asked for tally in own)
+
+
+def failures(samples: Sequence[Sample], name: str) -> str:
+    """How many operations failed, marked when they are too many to believe the row."""
+    own = [sample.tally for sample in samples if sample.peer == name]
+    mark = " (!)" if has_failed(samples, name) else ""
+    return f"{sum(tally.failed for tally in own)} of {sum(tally.asked for tally in own)}{mark}"
+
+
+def everything(results: Results, plan: Plan) -> dict[str, object]:
+    """All samples as they were, for a machine to read."""
+    machine = {"platform": platform.platform(), "python": platform.python_version()}
+    return {**machine, "plan": attrs.asdict(plan), **attrs.asdict(results)}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Calls: who a request is for, and the journal of what became of it."""

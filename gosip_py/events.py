@@ -1,0 +1,197 @@
+"""The in-process bus, and the events that rooms tell each other of.
+
+Who finds out that a call was answered publishes a frozen value here and knows no listener; the journal, the metrics and
+the page listen and know no publisher. Publishing is a plain call: listeners run at once, in the order in which they
+subscribed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Literal, TypeVar
+
+import attrs
+from twisted.logger import Logger
+
+__all__ = [
+    "BindingAdded",
+    "BindingRefreshed",
+    "BindingRemoved",
+    "Bus",
+    "CallAnswered",
+    "CallEnded",
+    "CallRinging",
+    "CallStarted",
+    "DeviceChanged",
+    "Direction",
+    "EndedBy",
+    "Result",
+    "StoreAvailable",
+    "StoreUnavailable",
+    "UserChanged",
+]
+
+Direction = Literal["inbound", "outbound", "internal"]
+EndedBy = Literal["caller", "callee", "system"]
+Result = Literal["answered", "rejected", "cancelled", "no_answer", "failed", "redirected", "voicemail", "blocked"]
+
+E = TypeVar("E")
+
+
+@attrs.frozen
+class CallStarted:
+    """An INVITE that starts a call was accepted for handling.
+
+    `id` names the call in all of its events and in the journal; `call_id` is the Call-ID header of the caller's leg.
+    """
+
+    id: str
+    at: float
+    """Epoch seconds, here and in every event."""
+    call_id: str
+    init_branch: str
+    from_tag: str
+    caller_user: str
+    callee_user: str
+    caller_uri: str
+    callee_uri: str
+    direction: Direction = "internal"
+    did_id: int | None = None
+    device_id: int | None = None
+
+
+@attrs.frozen
+class CallRinging:
+    """The first provisional response above 100 went to the caller."""
+
+    id: str
+    at: float
+    code: int = 180
+
+
+@attrs.frozen
+class CallAnswered:
+    """A 2xx went to the caller. `to_tag` is the answering leg's."""
+
+    id: str
+    at: float
+    to_tag: str = ""
+    code: int = 200
+    reason: str = "OK"
+
+
+@attrs.frozen
+class CallEnded:
+    """The call is over. Published exactly once for each `CallStarted`, whatever ended it.
+
+    `final_code` and `final_reason` are those of the final response to the INVITE, or 0 and why there was none.
+    """
+
+    id: str
+    at: float
+    result: Result
+    final_code: int
+    final_reason: str
+    ended_by: EndedBy
+
+
+@attrs.frozen
+class BindingAdded:
+    """A contact registered for an AOR that did not have it."""
+
+    aor: str
+    contact: str
+    reason: str
+    at: float
+
+
+@attrs.frozen
+class BindingRefreshed:
+    """A contact registered again before it expired."""
+
+    aor: str
+    contact: str
+    reason: str
+    at: float
+
+
+@attrs.frozen
+class BindingRemoved:
+    """A contact is gone. `reason` says why: unregistered, expired, replaced, ended by an administrator, flow failed."""
+
+    aor: str
+    contact: str
+    reason: str
+    at: float
+
+
+@attrs.frozen
+class UserChanged:
+    """A user was created, changed or deleted."""
+
+    id: int
+
+
+@attrs.frozen
+class DeviceChanged:
+    """A device was created, changed or deleted."""
+
+    id: int
+
+
+@attrs.frozen
+class StoreUnavailable:
+    """The store stopped answering; rows are kept until it is back."""
+
+    at: float
+    reason: str
+
+
+@attrs.frozen
+class StoreAvailable:
+    """The store answers again."""
+
+    at: float
+
+
+class Bus:
+    """Carries events from those who publish to those who subscribed to exactly that type."""
+
+    log = Logger()
+
+    def __init__(self) -> None:
+        self._listeners: dict[type[Any], tuple[Callable[[Any], object], ...]] = {}
+
+    def subscribe(self, event_type: type[E], listener: Callable[[E], object]) -> Callable[[], None]:
+        """Call `listener` with each event of that very type (not of a subclass).
+
+        The returned callable ends the subscription; calling it again does nothing.
+        """
+        # An object of its own for each subscription: the same callable may subscribe twice and leave once.
+        subscription = partial(listener)
+        self._listeners[event_type] = (*self._listeners.get(event_type, ()), subscription)
+
+        def unsubscribe() -> None:
+            left = tuple(other for other in self._listeners.get(event_type, ()) if other is not subscription)
+            if left:
+                self._listeners[event_type] = left
+            else:
+                self._listeners.pop(event_type, None)
+
+        return unsubscribe
+
+    def has_listeners(self, event_type: type[object]) -> bool:
+        """Whether anybody would hear it: the packet path asks before it makes a costly event."""
+        return event_type in self._listeners
+
+    def publish(self, event: object) -> None:
+        """Hand `event` to its listeners. One that raises is logged and hurts neither the publisher nor the others."""
+        listeners = self._listeners.get(type(event))
+        if listeners is None:
+            return
+        for listener in listeners:
+            try:
+                listener(event)
+            except Exception:
+                self.log.failure("a listener of {event_name} failed", event_name=type(event).__name__)

@@ -1,0 +1,104 @@
+"""What the answer to a forwarded request means for the books: calls, sessions, or nothing."""
+
+from __future__ import annotations
+
+from gosip_py.events import EndedBy, Result
+from gosip_py.proxy.session import Call, Party, Session, Sessions
+from gosip_py.sip.message import Request, Response
+from gosip_py.transport.flow import Flow
+
+__all__ = ["CallOutcome", "NoOutcome", "SessionOutcome"]
+
+_CHALLENGES = frozenset((401, 407))
+# Who refused said so for the person at the phone; other codes tell of trouble on the way.
+_REJECTIONS = frozenset((403, 406, 486, 488, 600, 603, 606))
+_NO_ANSWER = frozenset((408, 480))
+
+
+class CallOutcome:
+    """The answers to an initial INVITE."""
+
+    __slots__ = ("_arrived_on", "_call", "_sessions", "_was_cancelled")
+
+    def __init__(self, sessions: Sessions, call: Call, arrived_on: Flow) -> None:
+        self._sessions = sessions
+        self._call = call
+        self._arrived_on = arrived_on
+        self._was_cancelled = False
+
+    def provisional(self, response: Response, answered_on: Flow) -> None:
+        self._call.ringing(response.status)
+        self._sessions.early(self._call, response, self._arrived_on, answered_on)
+
+    def success(self, response: Response, answered_on: Flow) -> None:
+        session = self._sessions.early(self._call, response, self._arrived_on, answered_on)
+        if session is not None:
+            self._sessions.answered(session, response)
+
+    def failure(self, response: Response, is_ours: bool) -> None:
+        result, ended_by = self._judge(response.status, is_ours)
+        self._call.end(result, response.status, response.reason, ended_by)
+
+    def cancelled(self) -> None:
+        self._was_cancelled = True
+
+    def _judge(self, status: int, is_ours: bool) -> tuple[Result, EndedBy]:
+        ended_by: EndedBy = "system" if is_ours else "callee"
+        if self._was_cancelled:
+            return "cancelled", "caller"
+        if 300 <= status < 400:
+            return "redirected", ended_by
+        if status in _REJECTIONS and not is_ours:
+            return "rejected", ended_by
+        if status in _NO_ANSWER:
+            return "no_answer", ended_by
+        return "failed", ended_by
+
+
+class SessionOutcome:
+    """The answers to a request within a tracked dialog."""
+
+    __slots__ = ("_receiver", "_request", "_sender_side", "_session", "_sessions")
+
+    def __init__(self, sessions: Sessions, session: Session, request: Request) -> None:
+        self._sessions = sessions
+        self._session = session
+        self._request = request
+        self._sender_side: EndedBy = session.side_name(request.from_tag)
+        self._receiver: Party = session.sides(request.from_tag)[1]
+
+    def provisional(self, response: Response, answered_on: Flow) -> None:
+        """A ringing re-INVITE changes nothing."""
+
+    def success(self, response: Response, answered_on: Flow) -> None:
+        method = self._request.method
+        if method == "BYE":
+            self._sessions.ended(self._session, self._sender_side)
+        elif method in ("INVITE", "UPDATE"):
+            self._sessions.refreshed(self._session, response, self._receiver)
+
+    def failure(self, response: Response, is_ours: bool) -> None:
+        """A BYE ends the dialog whatever answers it, but a challenge, which is answered by another BYE (RFC 3261 15.1.1)."""
+        if self._request.method == "BYE" and response.status not in _CHALLENGES:
+            self._sessions.ended(self._session, self._sender_side)
+
+    def cancelled(self) -> None:
+        """A cancelled re-INVITE leaves the session as it was (RFC 3261 14.1)."""
+
+
+class NoOutcome:
+    """Requests that no book is kept of."""
+
+    __slots__ = ()
+
+    def provisional(self, response: Response, answered_on: Flow) -> None:
+        """Nothing to note."""
+
+    def success(self, response: Response, answered_on: Flow) -> None:
+        """Nothing to note."""
+
+    def failure(self, response: Response, is_ours: bool) -> None:
+        """Nothing to note."""
+
+    def cancelled(self) -> None:
+        """Nothing to note."""

@@ -1,0 +1,146 @@
+"""The stateful proxy (RFC 3261 16): forwards requests to the targets that somebody chose, and within dialogs along their routes.
+
+Who is called and whether the caller may is decided above; here is only how a request travels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from gosip_py.proxy.fork import Outcome, ResponseContext
+from gosip_py.proxy.outcome import CallOutcome, NoOutcome, SessionOutcome
+from gosip_py.proxy.route import DIALOG_FORMING, ProxyTarget, copy_for, next_hop, take_routes
+from gosip_py.proxy.session import Caller, Session, Sessions
+from gosip_py.sip.errors import ParseError
+from gosip_py.sip.message import Request
+from gosip_py.sip.uri import Uri
+from gosip_py.transaction.layer import TransactionLayer
+from gosip_py.transaction.server import ServerTransaction
+from gosip_py.transport.flow import Flow, Target
+
+__all__ = ["Proxy"]
+
+
+class Transport(Protocol):
+    """What the proxy asks of the transports."""
+
+    def flow_to(self, target: Target, size: int, allow_upgrade: bool = True) -> Flow:
+        """A flow to a numeric target."""
+
+    def is_local(self, host: str, port: int | None) -> bool:
+        """Whether a URI with this host and port names one of our listeners."""
+
+
+class Resolver(Protocol):
+    """How names become addresses."""
+
+    def resolve(self, host: str, callback: Callable[[str | None], None]) -> None:
+        """Call back with a numeric address, at once when ``host`` is one; None when there is none."""
+
+    def target_of(self, uri: Uri, flow: Flow | None = None) -> Target:
+        """Transport, host and port that a URI asks for (RFC 3263 4)."""
+
+
+class Proxy:
+    """Forwards; owns no dialog, but tells the sessions what passes."""
+
+    def __init__(
+        self, layer: TransactionLayer, transport: Transport, resolver: Resolver, sessions: Sessions, timer_c_seconds: float
+    ) -> None:
+        self._layer = layer
+        self._transport = transport
+        self._resolver = resolver
+        self._sessions = sessions
+        self._timer_c_seconds = timer_c_seconds
+        self._no_outcome = NoOutcome()
+
+    def is_ours(self, uri: Uri) -> bool:
+        """Whether a Route value names this server: an address of ours and no user (our Record-Route has none)."""
+        return not uri.user and self._transport.is_local(uri.host, uri.port)
+
+    # -- what arrives -----------------------------------------------------------------------------------------------
+
+    def start_call(self, transaction: ServerTransaction, targets: tuple[ProxyTarget, ...], caller: Caller, callee_user: str) -> None:
+        """Forward an initial INVITE to every target, and open its journal row."""
+        call = self._sessions.start(transaction.request, caller, callee_user)
+        transaction.reply(100)
+        self._fork(transaction, targets, CallOutcome(self._sessions, call, transaction.flow))
+
+    def refuse_call(self, transaction: ServerTransaction, status: int, explanation: str, caller: Caller, callee_user: str) -> None:
+        """Answer an initial INVITE ourselves; it has its journal row like any call."""
+        call = self._sessions.start(transaction.request, caller, callee_user)
+        transaction.reply(status, explanation=explanation)
+        CallOutcome(self._sessions, call, transaction.flow).failure(transaction.last_response, True)
+
+    def relay(self, transaction: ServerTransaction, targets: tuple[ProxyTarget, ...]) -> None:
+        """Forward a request outside of any session: MESSAGE, SUBSCRIBE, OPTIONS and the like."""
+        self._fork(transaction, targets, self._no_outcome)
+
+    def relay_in_dialog(self, transaction: ServerTransaction, session: Session | None) -> None:
+        """Forward a request along its route set (12.2, 16.4). ParseError when a Route or the Request-URI cannot be read."""
+        request = transaction.request
+        if request.method == "INVITE":
+            transaction.reply(100)
+        copy = request.copy()
+        take_routes(copy, transaction.flow, self.is_ours)
+        target = self._in_dialog_target(copy, session)
+        outcome: Outcome = self._no_outcome
+        if session is not None:
+            self._sessions.refreshed(session, request, session.sides(request.from_tag)[0])
+            outcome = SessionOutcome(self._sessions, session, request)
+        self._fork(transaction, (target,), outcome, copy)
+
+    def receive_ack(self, ack: Request, arrived_on: Flow) -> None:
+        """The ACK of a 2xx travels end to end and has no transaction (13.2.2.4, 16.11). One that cannot travel is dropped."""
+        session = self._sessions.find(ack)
+        copy = ack.copy()
+        try:
+            take_routes(copy, arrived_on, self.is_ours)
+            if session is None and self.is_ours(next_hop(copy)):
+                return
+            target = self._in_dialog_target(copy, session)
+            copy = copy_for(copy, target)
+        except ParseError:
+            return
+        self.reach(target.target, 0, lambda flow: None if flow is None else self._layer.send_stateless(copy, flow))
+
+    # -- how it travels ---------------------------------------------------------------------------------------------
+
+    def _fork(
+        self, transaction: ServerTransaction, targets: tuple[ProxyTarget, ...], outcome: Outcome, request: Request | None = None
+    ) -> None:
+        context = ResponseContext(
+            transaction,
+            self._layer,
+            self,
+            self._resolver.target_of,
+            outcome,
+            self._timer_c_seconds,
+            transaction.request.method in DIALOG_FORMING,
+        )
+        context.start(targets, transaction.request if request is None else request)
+
+    def _in_dialog_target(self, copy: Request, session: Session | None) -> ProxyTarget:
+        """The next Route, or the remote target on the flow it was heard on: a phone behind a NAT is reached no other way."""
+        flow = None
+        if session is not None and "route" not in copy.names:
+            receiver = session.sides(copy.from_tag)[1]
+            if receiver.contact == copy.uri_text or self.is_ours(copy.uri):
+                flow = receiver.flow
+        return ProxyTarget(copy.uri_text, self._resolver.target_of(next_hop(copy), flow))
+
+    def reach(self, target: Target, size: int, then: Callable[[Flow | None], None], allow_upgrade: bool = True) -> None:
+        """Find a flow to ``target`` and hand it on; a name is looked up first."""
+        if target.flow is not None and target.flow.is_open:
+            then(self._transport.flow_to(target, size, allow_upgrade))
+            return
+
+        def resolved(address: str | None) -> None:
+            if address is None:
+                then(None)
+                return
+            numeric = Target(target.transport, address, target.port, target.flow)
+            then(self._transport.flow_to(numeric, size, allow_upgrade))
+
+        self._resolver.resolve(target.host, resolved)

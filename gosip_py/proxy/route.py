@@ -1,0 +1,116 @@
+"""Where a request goes next and what it must carry on the way (RFC 3261 16.4, 16.6, RFC 5658).
+
+Pure functions over messages: routes of ours are taken off, hop counts go down, Record-Route is put on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import attrs
+
+from gosip_py.sip.errors import ParseError
+from gosip_py.sip.grammar import parse_digits
+from gosip_py.sip.headers import parse_address
+from gosip_py.sip.message import Request
+from gosip_py.sip.uri import Uri, parse_uri
+from gosip_py.transport.flow import Flow, Target
+
+__all__ = ["DIALOG_FORMING", "ProxyTarget", "copy_for", "max_forwards", "next_hop", "record_route", "take_routes"]
+
+DEFAULT_MAX_FORWARDS = 70
+DIALOG_FORMING = frozenset(("INVITE", "SUBSCRIBE", "REFER", "UPDATE"))
+
+IsOurs = Callable[[Uri], bool]
+
+
+@attrs.frozen
+class ProxyTarget:
+    """One member of a target set (RFC 3261 16.5): the Request-URI to write, where it lives, the Path to it, q in thousandths."""
+
+    uri_text: str
+    target: Target
+    path: tuple[str, ...] = ()
+    q: int = 1000
+
+
+def take_routes(request: Request, arrived_on: Flow, is_ours: IsOurs) -> bool:
+    """Undo strict routing and take off the Route values that name us (16.4). Whether one of ours was there.
+
+    Changes ``request``: hand in a copy. ParseError when a Route cannot be read.
+    """
+    if "route" not in request.names:
+        return False
+    if ";lr" in request.uri_text and is_ours(request.uri):
+        _undo_strict_route(request)
+    found = False
+    while (value := request.value("route")) is not None:
+        first = value.partition(",")[0] if '"' not in value else value
+        if first != arrived_on.record_route and not is_ours(parse_address(_first(request)).uri):
+            return found
+        request.pop_value("route")
+        found = True
+    return found
+
+
+def _first(request: Request) -> str:
+    return request.values("route")[0]
+
+
+def _undo_strict_route(request: Request) -> None:
+    """A strict router put our Record-Route into the Request-URI and the remote target at the end of Route (16.4)."""
+    routes = request.values("route")
+    request.set_uri(parse_address(routes.pop()).uri_text)
+    request.remove("route")
+    for value in reversed(routes):
+        request.prepend("route", value)
+
+
+def next_hop(request: Request) -> Uri:
+    """The URI whose host is asked next: the first Route, else the Request-URI (16.6 item 6). ParseError when it cannot be read."""
+    if "route" in request.names:
+        return parse_address(_first(request)).uri
+    return request.uri
+
+
+def max_forwards(request: Request) -> int:
+    """The hops left; the default when the header is missing (16.6 item 3). ParseError when it is no number."""
+    value = request.value("max-forwards")
+    if value is None:
+        return DEFAULT_MAX_FORWARDS
+    return parse_digits(value, "Max-Forwards", 255)
+
+
+def copy_for(request: Request, target: ProxyTarget) -> Request:
+    """The copy that goes to one target: Request-URI, Max-Forwards and Path applied (16.6 items 1-3, RFC 3327 5.3)."""
+    copy = request.copy()
+    if target.uri_text != copy.uri_text:
+        copy.set_uri(target.uri_text)
+    names = copy.names
+    line = f"Max-Forwards: {max_forwards(request) - 1}"
+    if "max-forwards" in names:
+        copy.lines[names.index("max-forwards")] = line
+    else:
+        names.append("max-forwards")
+        copy.lines.append(line)
+    for value in reversed(target.path):
+        copy.prepend("route", value)
+    return copy
+
+
+def record_route(copy: Request, arrived_on: Flow, leaves_on: Flow) -> None:
+    """Stay in the path of the dialog's later requests (16.6 item 4), on both sides when the sockets differ (RFC 5658 3)."""
+    at = copy.names.index("record-route") if "record-route" in copy.names else 0
+    if leaves_on.record_route != arrived_on.record_route:
+        copy.names.insert(at, "record-route")
+        copy.lines.insert(at, f"Record-Route: {arrived_on.record_route}")
+    copy.names.insert(at, "record-route")
+    copy.lines.insert(at, f"Record-Route: {leaves_on.record_route}")
+
+
+def readable_uri(text: str) -> Uri | None:
+    """The decoded URI, or None."""
+    try:
+        return parse_uri(text)
+    except ParseError:
+        return None

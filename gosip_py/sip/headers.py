@@ -1,0 +1,151 @@
+"""Decoded header values that the hot path asks for: Via, addresses, CSeq (RFC 3261 20).
+
+Each is read from one header value by `parse_...` and written by ``str()``. Values are frozen. The rest of RFC 3261's headers is in fields.py.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cached_property
+
+import attrs
+
+from gosip_py.sip.errors import ParseError
+from gosip_py.sip.grammar import Parameters, is_token, parse_digits, parse_parameters, quote, unquote, write_parameters
+from gosip_py.sip.uri import Uri, parse_uri
+
+__all__ = ["Address", "CSeq", "Via", "parse_address", "parse_cseq", "parse_via", "read_tag"]
+
+_VIA = re.compile(
+    r"[sS][iI][pP][ \t]*+/[ \t]*+2\.0[ \t]*+/[ \t]*+([A-Za-z0-9\-.!%*_+`'~]++)[ \t]++"
+    r"(\[[0-9A-Fa-f:.%]*+\]|[A-Za-z0-9_.\-]++)(?:[ \t]*+:[ \t]*+([0-9]++))?[ \t]*+(;.*)?\Z",
+    re.DOTALL,
+)
+_ADDRESS = re.compile(r'(?:("(?:[^"\\]++|\\.)*+")[ \t]*+|([^<"]*+))<([^<>]*+)>[ \t]*+(;.*)?\Z', re.DOTALL)
+_CSEQ = re.compile(r"([0-9]++)[ \t]++([A-Za-z0-9\-.!%*_+`'~]++)\Z")
+_TAG = re.compile(r";[ \t]*+tag[ \t]*+=[ \t]*+([^; \t]++)", re.IGNORECASE)
+_NOT_AN_ADDRESS = 'an address is not "name" <uri>;parameters'
+_LARGEST_CSEQ = 2**31 - 1  # RFC 3261 8.1.1.5
+
+
+@attrs.frozen(slots=False)  # an instance dict is filled in half the time that slots of a frozen class take
+class Via:
+    """One Via value: ``transport`` upper case, ``host`` as written, ``port`` None when it is not written."""
+
+    transport: str
+    host: str
+    port: int | None
+    parameters: Parameters
+
+    @property
+    def branch(self) -> str:
+        return self.parameters.get("branch") or ""
+
+    @property
+    def sent_by(self) -> str:
+        """Host and port in the form that transaction matching compares (RFC 3261 17.2.3)."""
+        return f"{self.host.lower()}:{self.port}" if self.port is not None else self.host.lower()
+
+    def __str__(self) -> str:
+        port = f":{self.port}" if self.port is not None else ""
+        return f"SIP/2.0/{self.transport} {self.host}{port}{write_parameters(self.parameters)}"
+
+
+@attrs.frozen(slots=False)
+class Address:
+    """A name-addr or addr-spec with its header parameters: From, To, Contact, Route, Refer-To and the like."""
+
+    display_name: str
+    uri_text: str
+    parameters: Parameters = attrs.field(factory=dict)
+
+    @cached_property
+    def uri(self) -> Uri:
+        """The decoded URI; ParseError when it is none that we know."""
+        return parse_uri(self.uri_text)
+
+    @property
+    def tag(self) -> str:
+        return self.parameters.get("tag") or ""
+
+    def __str__(self) -> str:
+        name = f"{quote(self.display_name)} " if self.display_name else ""
+        return f"{name}<{self.uri_text}>{write_parameters(self.parameters)}"
+
+
+@attrs.frozen(slots=False)
+class CSeq:
+    number: int
+    method: str
+
+    def __str__(self) -> str:
+        return f"{self.number} {self.method}"
+
+
+def parse_via(value: str) -> Via:
+    """One Via value (one element, no commas outside quotes)."""
+    match = _VIA.match(value)
+    if match is None:
+        raise ParseError("Via is not SIP/2.0/transport host[:port]")
+    transport, host, digits, rest = match.groups()
+    port = None
+    if digits is not None:
+        port = int(digits) if len(digits) < 5 else parse_digits(digits, "the port in Via", 65535)
+    return Via(transport.upper(), host, port, parse_parameters(rest) if rest else {})
+
+
+def parse_address(value: str) -> Address:
+    """A single address value. Without angle brackets, parameters belong to the header (RFC 3261 20.10)."""
+    value = value.strip(" \t")
+    opening = value.find("<")
+    if opening < 0:
+        return _parse_bare_address(value)
+    if '"' in value:
+        return _parse_quoted_address(value)
+    closing = value.find(">", opening)
+    uri_text = value[opening + 1 : closing]
+    rest = value[closing + 1 :]
+    if closing < 0 or "<" in uri_text or (rest and rest[0] != ";" and (rest := rest.lstrip(" \t"))[0] != ";"):
+        raise ParseError(_NOT_AN_ADDRESS)
+    name = _display_tokens(value[:opening]) if opening else ""
+    return Address(name, uri_text, parse_parameters(rest) if rest else {})
+
+
+def _parse_quoted_address(value: str) -> Address:
+    match = _ADDRESS.match(value)
+    if match is None:
+        raise ParseError(_NOT_AN_ADDRESS)
+    quoted, plain, uri_text, rest = match.groups()
+    name = unquote(quoted) if quoted is not None else _display_tokens(plain)
+    return Address(name, uri_text, parse_parameters(rest) if rest else {})
+
+
+def _parse_bare_address(value: str) -> Address:
+    uri_text, semicolon, rest = value.partition(";")
+    if not uri_text or "," in uri_text or "?" in uri_text:
+        raise ParseError("an address with a comma or question mark stands in angle brackets")
+    return Address("", uri_text.rstrip(" \t"), parse_parameters(rest) if semicolon else {})
+
+
+def _display_tokens(text: str) -> str:
+    name = text.strip(" \t")
+    if name and not is_token(name) and name.isascii() and not all(map(is_token, name.split())):
+        raise ParseError("a display name that is not made of tokens stands in quotes")
+    return name
+
+
+def parse_cseq(value: str) -> CSeq:
+    match = _CSEQ.match(value)
+    if match is None:
+        raise ParseError("CSeq is not a number and a method")
+    digits, method = match.groups()
+    return CSeq(int(digits) if len(digits) < 10 else parse_digits(digits, "CSeq", _LARGEST_CSEQ), method)
+
+
+def read_tag(value: str) -> str:
+    """The tag of a From or To value without decoding the rest; empty when there is none."""
+    if '"' in value:
+        return parse_address(value).tag
+    tail = value[value.rfind(">") + 1 :] if "<" in value else value
+    match = _TAG.search(tail)
+    return match[1] if match is not None else ""

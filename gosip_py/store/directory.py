@@ -1,0 +1,108 @@
+"""The directory: users and devices in memory, for the packet path, which may not wait for a query."""
+
+from __future__ import annotations
+
+from gosip_py.store.devices import Devices
+from gosip_py.store.records import Device, User
+from gosip_py.store.users import Users
+
+
+class Directory:
+    """A snapshot that follows the store: loaded once, then told of each change as it is made."""
+
+    def __init__(self, users: Users, devices: Devices) -> None:
+        self._users = users
+        self._devices = devices
+        self._user: dict[int, User] = {}
+        self._by_login: dict[str, User] = {}
+        self._device: dict[int, Device] = {}
+        self._by_username: dict[str, Device] = {}
+        self._owned: dict[int, tuple[Device, ...]] = {}
+
+    async def load(self) -> None:
+        """Read everything; raises DatabaseUnavailable and then keeps what it had."""
+        users, devices = await self._users.all(), await self._devices.all()
+        self._user = {user.id: user for user in users}
+        self._by_login = {user.login: user for user in users}
+        self._device = {device.id: device for device in devices}
+        self._by_username = {device.username: device for device in devices}
+        owned: dict[int, list[Device]] = {}
+        for device in devices:
+            owned.setdefault(device.user_id, []).append(device)
+        self._owned = {user_id: tuple(theirs) for user_id, theirs in owned.items()}
+
+    def user(self, user_id: int) -> User | None:
+        """The user of this id."""
+        return self._user.get(user_id)
+
+    def user_by_login(self, login: str) -> User | None:
+        """The user of exactly this login: the user part of a SIP URI has a case (RFC 3261 19.1.4)."""
+        return self._by_login.get(login)
+
+    def device(self, device_id: int) -> Device | None:
+        """The device of this id."""
+        return self._device.get(device_id)
+
+    def device_by_username(self, username: str) -> Device | None:
+        """The device that authenticates under exactly this name."""
+        return self._by_username.get(username)
+
+    def devices_of(self, user_id: int) -> tuple[Device, ...]:
+        """The devices of a user, by id."""
+        return self._owned.get(user_id, ())
+
+    async def refresh_user(self, user_id: int) -> User | None:
+        """Read one user again, gone or not, and the devices with it."""
+        user = await self._users.get(user_id)
+        devices = await self._devices.by_user(user_id) if user else ()
+        self.forget_user(user_id)
+        if user:
+            self.apply_user(user)
+        for device in devices:
+            self.apply_device(device)
+        return user
+
+    async def refresh_device(self, device_id: int) -> Device | None:
+        """Read one device again, gone or not."""
+        device = await self._devices.get(device_id)
+        if device:
+            self.apply_device(device)
+        else:
+            self.forget_device(device_id)
+        return device
+
+    def apply_user(self, user: User) -> None:
+        """Take over a user as the store now has it."""
+        before = self._user.get(user.id)
+        if before:
+            self._by_login.pop(before.login, None)
+        self._user[user.id] = user
+        self._by_login[user.login] = user
+
+    def apply_device(self, device: Device) -> None:
+        """Take over a device as the store now has it."""
+        self.forget_device(device.id)
+        self._device[device.id] = device
+        self._by_username[device.username] = device
+        owned = (*self.devices_of(device.user_id), device)
+        self._owned[device.user_id] = tuple(sorted(owned, key=lambda each: each.id))
+
+    def forget_user(self, user_id: int) -> None:
+        """Drop a user who was deleted, with the devices."""
+        for device in self.devices_of(user_id):
+            self.forget_device(device.id)
+        user = self._user.pop(user_id, None)
+        if user:
+            self._by_login.pop(user.login, None)
+
+    def forget_device(self, device_id: int) -> None:
+        """Drop a device that was deleted."""
+        device = self._device.pop(device_id, None)
+        if device is None:
+            return
+        self._by_username.pop(device.username, None)
+        left = tuple(each for each in self.devices_of(device.user_id) if each.id != device_id)
+        if left:
+            self._owned[device.user_id] = left
+        else:
+            self._owned.pop(device.user_id, None)

@@ -1,0 +1,199 @@
+"""What a row holds, as frozen values.
+
+Times are epoch seconds (float). Text that stands for a secret never shows in a repr. The field names are the column
+names: a repository builds a record with `Record(**row)` and nothing in between.
+"""
+
+from __future__ import annotations
+
+from typing import Generic, TypeVar
+
+import attrs
+from attrs import field
+from attrs.validators import in_
+
+T = TypeVar("T")
+
+ROLES = ("admin", "user")
+CALL_SCHEMAS = ("proxy", "redirect", "b2bua")
+SESSION_STATES = ("early", "active", "terminated")
+DIRECTIONS = ("inbound", "outbound", "internal")
+RESULTS = ("answered", "rejected", "cancelled", "no_answer", "failed", "redirected", "voicemail", "blocked")
+
+
+@attrs.frozen
+class User:
+    """A person: signs in to the page, owns devices, has an address of record."""
+
+    id: int
+    login: str
+    email: str
+    display_name: str
+    role: str = field(validator=in_(ROLES))
+    enabled: bool = field(converter=bool)
+    call_schema: str = field(validator=in_(CALL_SCHEMAS))
+    dnd: bool = field(converter=bool)
+    password_hash: str = field(repr=False)
+    created_at: float
+    updated_at: float
+
+
+@attrs.frozen
+class Device:
+    """A phone and its SIP credentials: HA1 for each algorithm, stored with the realm it was made for."""
+
+    id: int
+    user_id: int
+    name: str
+    username: str
+    type: str
+    enabled: bool = field(converter=bool)
+    recording_enabled: bool = field(converter=bool)
+    realm: str
+    ha1_md5: str = field(repr=False)
+    ha1_sha256: str = field(repr=False)
+    created_at: float
+    updated_at: float
+
+
+@attrs.frozen
+class BindingKey:
+    """What names a binding; written on its own it means that the binding is gone."""
+
+    aor: str
+    contact: str
+
+
+@attrs.frozen
+class Binding:
+    """One contact of an address of record (RFC 3261 10.3).
+
+    `q` is in thousandths, `source` and `local` are "address:port" texts, `path` is the Path header field value (RFC
+    3327) or "".
+    """
+
+    aor: str
+    contact: str
+    call_id: str
+    cseq: int
+    q: int
+    expires_at: float
+    registered_at: float
+    transport: str
+    source: str
+    local: str
+    path: str = ""
+    user_agent: str = ""
+    instance: str = ""
+    reg_id: int | None = None
+    device_id: int | None = None
+
+    @property
+    def key(self) -> BindingKey:
+        """The primary key."""
+        return BindingKey(self.aor, self.contact)
+
+
+@attrs.frozen
+class CallRow:
+    """One call in the journal; open while `end_at` is None.
+
+    `id` is made by the writer and sorts by time. `ring_ms` and `talk_ms` are milliseconds. `node` names the server that
+    owns the call, so that a restarting server closes its own half-open rows and nobody else's.
+    """
+
+    id: str
+    call_id: str
+    direction: str = field(validator=in_(DIRECTIONS))
+    invite_at: float
+    init_branch: str = ""
+    from_tag: str = ""
+    to_tag: str = ""
+    caller_user: str = ""
+    callee_user: str = ""
+    caller_uri: str = ""
+    callee_uri: str = ""
+    did_id: int | None = None
+    device_id: int | None = None
+    first_18x_at: float | None = None
+    answer_at: float | None = None
+    end_at: float | None = None
+    result: str | None = None
+    final_code: int | None = None
+    final_reason: str = ""
+    ring_ms: int | None = None
+    talk_ms: int | None = None
+    ended_by: str | None = None
+    rule: str = ""
+    spam_score: float | None = None
+    recording_id: str | None = None
+    node: str = ""
+
+
+@attrs.frozen
+class CallStats:
+    """Sums over a part of the journal; the means are None when there is nothing to average."""
+
+    total: int
+    open: int
+    by_result: dict[str, int]
+    by_direction: dict[str, int]
+    talk_ms: int
+    mean_ring_ms: float | None
+    mean_talk_ms: float | None
+
+
+@attrs.frozen
+class SessionRow:
+    """A SIP dialog the server tracks (RFC 3261 12); `route_set` is a JSON list of Route values, in the order of use."""
+
+    id: str
+    call_id: str
+    from_tag: str
+    to_tag: str
+    state: str = field(validator=in_(SESSION_STATES))
+    caller_uri: str
+    callee_uri: str
+    created_at: float
+    remote_target: str = ""
+    route_set: str = "[]"
+    answered_at: float | None = None
+    ended_at: float | None = None
+    ended_by: str | None = None
+    session_expires: int | None = None
+    refresher: str | None = None
+    node: str = ""
+
+
+@attrs.frozen
+class ApiToken:
+    """A bearer token of a user; only its hash is kept. Without `scopes` it may do all that its user may."""
+
+    id: int
+    user_id: int
+    name: str
+    token_hash: str = field(repr=False)
+    scopes: tuple[str, ...]
+    expires_at: float | None
+    created_at: float
+    last_used_at: float | None
+
+
+@attrs.frozen
+class WebSession:
+    """A signed-in browser; only the hash of its cookie is kept."""
+
+    token_hash: str = field(repr=False)
+    user_id: int
+    created_at: float
+    expires_at: float
+    address: str
+    user_agent: str
+
+
+@attrs.frozen
+class Page(Generic[T]):
+    """Some rows of a list, and how many there are in all."""
+
+    rows: tuple[T, ...]
+    total: int

@@ -1,0 +1,37 @@
+"""The options of `twistd gosip`, and the service that they ask for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+from twisted.application.service import IService
+from twisted.internet import reactor
+from twisted.python import usage
+
+from gosip_py.config import BadSettings, Settings, load
+from gosip_py.service import Server
+
+__all__ = ["Options", "makeService"]
+
+
+class Options(usage.Options):
+    """What may stand behind `twistd gosip`; bad settings are refused here, before anything is opened."""
+
+    optParameters: ClassVar = [
+        ["config", "c", None, "TOML file with the settings; every option and its default is in etc/gosip.toml."],
+        ["data-dir", "d", "data", "Directory of the database, certificates and recordings; made when it is missing."],
+    ]
+
+    settings: Settings
+
+    def postOptions(self) -> None:
+        try:
+            self.settings = load(Path(self["config"]) if self["config"] is not None else None)
+        except BadSettings as error:
+            raise usage.UsageError(f"bad settings:\n{error}") from None
+
+
+def makeService(options: Options) -> IService:
+    """The whole server, not yet started."""
+    return Server(reactor, options.settings, Path(options["data-dir"]).absolute())

@@ -1,0 +1,67 @@
+"""What the transports count: messages by method and direction for the metrics, and what went wrong below the messages."""
+
+from __future__ import annotations
+
+import re
+
+from gosip_py.metrics import OTHER, Metrics
+
+__all__ = ["METHODS", "TransportCounts"]
+
+METHODS = (
+    "ACK", "BYE", "CANCEL", "INFO", "INVITE", "MESSAGE", "NOTIFY", "OPTIONS", "PRACK", "PUBLISH", "REFER", "REGISTER",
+    "SUBSCRIBE", "UPDATE",
+)  # fmt: skip
+
+_CSEQ = re.compile(rb"\r\nCSeq[ \t]*:\s*[0-9]+[ \t]+([A-Za-z0-9\-.!%*_+`'~]+)", re.IGNORECASE)
+
+
+class TransportCounts:
+    """Plain sums since the start. The messages are cells of the metrics, found by one look-up."""
+
+    __slots__ = (
+        "_other_sent",
+        "_sent",
+        "failed_sends",
+        "internal_errors",
+        "keep_alives",
+        "lost_sends",
+        "other_received",
+        "received",
+        "refused_connections",
+        "stray_responses",
+        "timed_out_connections",
+    )
+
+    def __init__(self, metrics: Metrics) -> None:
+        child = metrics.messages.child
+        self.received = {method: child(method, "in") for method in METHODS}
+        self.other_received = child(OTHER, "in")
+        self._sent = {method.encode(): child(method, "out") for method in METHODS}
+        self._other_sent = child(OTHER, "out")
+        self.failed_sends = 0  # the socket refused
+        self.lost_sends = 0  # a bounded queue was full
+        self.internal_errors = 0  # exceptions of our own, logged
+        self.keep_alives = 0
+        self.stray_responses = 0  # responses to what is not ours
+        self.refused_connections = 0
+        self.timed_out_connections = 0
+
+    def count_received(self, method: str) -> None:
+        self.received.get(method, self.other_received).inc()
+
+    def count_sent(self, data: bytes) -> None:
+        """Count the message in ``data`` under its method, which in a response only CSeq tells."""
+        cell = self._sent.get(data[: data.find(b" ")])
+        if cell is None:
+            cell = self._sent.get(_method_of(data), self._other_sent)
+        cell.inc()
+
+
+def _method_of(data: bytes) -> bytes:
+    at = data.find(b"\r\nCSeq: ")
+    if at >= 0:
+        end = data.find(b"\r\n", at + 8)
+        return data[data.rfind(b" ", at, end) + 1 : end]
+    match = _CSEQ.search(data)
+    return match[1] if match is not None else b""

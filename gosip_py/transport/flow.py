@@ -1,0 +1,78 @@
+"""What the transports are to the rooms above: flows, targets, and the Protocol of whoever receives.
+
+A flow is one way to reach one peer (RFC 5626 3.1): our socket, the peer's address, the transport. For UDP it is made for each datagram and
+costs nothing to drop; for TCP and TLS it is the connection.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import attrs
+
+from gosip_py.sip.errors import ParseError
+from gosip_py.sip.headers import Via
+from gosip_py.sip.message import Request, Response
+
+__all__ = ["Address", "Flow", "Target", "TransportUser"]
+
+Address = tuple[str, int]  # numeric host without brackets, port
+
+
+class Flow:
+    """One way to reach one peer.
+
+    ``via_head`` is everything of our Via value up to the branch (``SIP/2.0/UDP 192.0.2.1:5060;rport;branch=``); ``sent_by`` the host and port
+    in it; ``record_route`` the value that brings later requests of a dialog back to the same socket (``<sip:192.0.2.1:5060;transport=tcp;lr>``).
+    """
+
+    __slots__ = ("local", "record_route", "remote", "sent_by", "transport", "via_head")
+
+    is_reliable = False
+    is_secure = False
+
+    transport: str  # "UDP", "TCP", "TLS"
+    local: Address
+    remote: Address
+    via_head: str
+    sent_by: str
+    record_route: str
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a send may still arrive. A flow that is connecting counts as open."""
+        raise NotImplementedError
+
+    def send(self, data: bytes) -> None:
+        """Hand ``data`` to the socket. Never blocks, never raises: a failure is reported as ``flow_failed`` to the layer's user."""
+        raise NotImplementedError
+
+    def answering(self, via: Via) -> Flow:
+        """The flow for responses to a request with this top Via that arrived here (RFC 3261 18.2.2, RFC 3581 4)."""
+        raise NotImplementedError
+
+
+@attrs.frozen
+class Target:
+    """Where a request should go: numeric or named host; ``flow`` is tried first while it is open (RFC 5626 5.3)."""
+
+    transport: str
+    host: str
+    port: int
+    flow: Flow | None = None
+
+
+class TransportUser(Protocol):
+    """Whoever stands above the transports: the transaction layer."""
+
+    def receive_request(self, request: Request, flow: Flow) -> None:
+        """A request whose top Via has been marked with received and rport."""
+
+    def receive_response(self, response: Response, flow: Flow) -> None:
+        """A response."""
+
+    def receive_fault(self, error: ParseError, flow: Flow) -> None:
+        """Bytes that are no SIP message; ``error.message`` is set when the sender can be answered."""
+
+    def flow_failed(self, flow: Flow, reason: str) -> None:
+        """What was sent on ``flow`` may be lost, and nothing more can be sent. Called once for a flow, never from inside ``send``."""
