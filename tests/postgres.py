@@ -17,7 +17,13 @@ import psycopg2
 from tests.peers import need
 
 # Tests do not outlive a power cut.
-SETTINGS = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=40", "listen_addresses=127.0.0.1")
+SETTINGS = (
+    "fsync=off",
+    "synchronous_commit=off",
+    "full_page_writes=off",
+    "max_connections=40",
+    "listen_addresses=127.0.0.1",
+)
 
 
 class PostgresServer:
@@ -32,7 +38,7 @@ class PostgresServer:
             os.chown(self._directory, self._account.pw_uid, self._account.pw_gid)
         self._schemas = count(1)
         self.port = _free_port()
-        self._run(self._initdb, "-D", self._cluster, "-U", "gosip", "-A", "trust", "-E", "UTF8", "--no-locale", "-N")
+        self._run(self._initdb, "-D", self._cluster, "-U", "gosip", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "-N")
 
     @property
     def _cluster(self) -> str:

@@ -265,8 +265,8 @@ def _carry(source: Message, twin: _M) -> _M:
 
 
 def _value_of(line: str) -> str:
-    value = line[line.index(":") + 1 :]
-    return unfold(value).strip(" \t")
+    value = line[line.index(":") + 1 :].strip(" \t")
+    return unfold(value).strip(" \t") if "\n" in value else value
 
 
 def header_line(name: str, value: str) -> tuple[str, str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 
-__all__ = ["COMMA_SEPARATED", "SINGLE", "canonical_name", "wire_name"]
+__all__ = ["COMMA_SEPARATED", "METHODS", "SINGLE", "SPELLINGS", "canonical_name", "wire_name"]
 
 _COMPACT = {
     "a": "accept-contact",
@@ -52,6 +52,11 @@ COMMA_SEPARATED = frozenset(
     "accept accept-contact accept-encoding accept-language alert-info allow allow-events call-info contact content-encoding "
     "content-language diversion error-info history-info in-reply-to p-asserted-identity p-preferred-identity path proxy-require "
     "reason record-route reject-contact require route service-route supported unsupported via warning".split()
+)
+
+# The methods that IANA lists; a parser knows their request lines at a glance.
+METHODS = frozenset(
+    "ACK BYE CANCEL INFO INVITE MESSAGE NOTIFY OPTIONS PRACK PUBLISH REFER REGISTER SUBSCRIBE UPDATE".split()
 )
 
 # At most one of each may stand in a message.

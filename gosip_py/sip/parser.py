@@ -11,9 +11,9 @@ import re
 from gosip_py.sip.errors import ParseError
 from gosip_py.sip.grammar import is_token, parse_digits
 from gosip_py.sip.message import Message, Request, Response
-from gosip_py.sip.names import SPELLINGS, canonical_name
+from gosip_py.sip.names import METHODS, SPELLINGS, canonical_name
 
-__all__ = ["LARGEST_BODY", "LARGEST_HEAD_LINE", "LARGEST_MESSAGE", "MOST_HEADERS", "parse_head", "parse_message"]
+__all__ = ["LARGEST_BODY", "LARGEST_HEAD_LINE", "LARGEST_MESSAGE", "MOST_HEADERS", "content_length", "parse_head", "parse_message", "salvage"]
 
 LARGEST_MESSAGE = 65536  # bytes, head and body together
 LARGEST_HEAD_LINE = 8192  # characters of one header with its folds
@@ -22,7 +22,6 @@ LARGEST_BODY = LARGEST_MESSAGE
 
 _REQUEST_LINE = re.compile(r"([A-Za-z0-9\-.!%*_+`'~]++) ([^ \t\r\n]++) ([sS][iI][pP]/[0-9]++\.[0-9]++)\Z")
 _STATUS_LINE = re.compile(r"[sS][iI][pP]/2\.0 ([1-6][0-9][0-9])(?: (.*))?\Z")
-_NAMES = re.compile(r"\n([^:\r\n]++):")
 # what a header may hold (RFC 3261 25.1): no control character but TAB
 _ALLOWED = bytes(octet for octet in range(256) if (octet >= 0x20 and octet != 0x7F) or octet == 0x09)
 
@@ -75,12 +74,13 @@ def _parse_octets(octets: bytes) -> Message:
     head = octets.decode("utf-8", "surrogateescape")
     lines = head.split("\r\n")
     fault = ""
-    # Only line ends may be left over, and each of them must have ended a line: a bare CR or LF has not.
+    # Only line ends may be left over, and each of them has ended a line: a bare CR or LF has not.
     if len(octets.translate(None, _ALLOWED)) != 2 * len(lines) - 2:
         fault = "a control character stands in the headers"
-    lookup = SPELLINGS.get
-    names = [lookup(name) for name in _NAMES.findall(head)]
     start = lines.pop(0)
+    lookup = SPELLINGS.get
+    # folded, empty and unknown headers, and lines that are none, fall out here and are looked at closer
+    names = [lookup(name) for name, _, value in [line.partition(":") for line in lines] if value]
     if len(names) != len(lines) or None in names:
         lines = _join_folds(lines)
         names, unnamed = _look_closer(lines)
@@ -120,7 +120,10 @@ def _look_closer(lines: list[str]) -> tuple[list[str | None], str]:
 
 
 def _parse_start(start: str, names: list[str], lines: list[str]) -> Message:
-    if start[:8] in ("SIP/2.0 ", "sip/2.0 "):
+    words = start.split(" ")
+    if len(words) == 3 and words[2] == "SIP/2.0" and words[0] in METHODS and "\t" not in words[1] and words[1]:
+        return Request(words[0], words[1], names, lines)
+    if words[0] in ("SIP/2.0", "sip/2.0"):
         match = _STATUS_LINE.match(start)
         if match is None:
             raise ParseError("the status line is not SIP/2.0, a code and a reason")
@@ -148,17 +151,17 @@ def _skip_empty_lines(data: bytes) -> bytes:
 
 
 def _unfinished(data: bytes) -> ParseError:
-    return ParseError("the empty line after the headers is missing", len(data), _salvage(data.rstrip(b"\r\n")))
+    return ParseError("the empty line after the headers is missing", len(data), salvage(data.rstrip(b"\r\n")))
 
 
 def _too_large(data: bytes) -> ParseError:
     end = data.find(b"\r\n\r\n", 0, LARGEST_MESSAGE)
-    message = _salvage(data[:end]) if end >= 0 else None
+    message = salvage(data[:end]) if end >= 0 else None
     return ParseError("the message is larger than 64 KiB", LARGEST_MESSAGE, message)
 
 
-def _salvage(head: bytes) -> Message | None:
-    """As much of a broken message as an answer needs."""
+def salvage(head: bytes) -> Message | None:
+    """As much as can be read of a head that is broken or cut off, so that it can be answered; None when that is too little."""
     try:
         return _parse_octets(head)
     except ParseError as error:

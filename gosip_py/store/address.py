@@ -13,8 +13,8 @@ from gosip_py.store.sqlite import SqliteDatabase
 def database_at(url: str, reactor: Any, *, observe: Observe = unobserved, changed: Changed = unheard) -> Database:
     """The database that a URL names, not yet open; raises ValueError for any other kind.
 
-    `sqlite:///relative/path`, `sqlite:////absolute/path` and `sqlite://` (in memory); `postgresql://user:password@host/name`, or
-    any other libpq URL.
+    `sqlite:///relative/path`, `sqlite:////absolute/path` and `sqlite://` (in memory);
+    `postgresql://user:password@host/name`, or any other libpq URL.
     """
     scheme, separator, rest = url.partition("://")
     if separator and scheme == "sqlite":

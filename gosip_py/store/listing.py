@@ -59,7 +59,10 @@ def one_of(*columns: str) -> Filter:
 
 
 def contains(*columns: str) -> Filter:
-    """Any of the columns, which hold case-folded text or none at all, has the value somewhere in it."""
+    """Any of the columns, which hold text in lower case, has the value somewhere in it, in any case.
+
+    Beyond ASCII, PostgreSQL's lower() needs a database made with a locale other than "C".
+    """
 
     def condition(value: str) -> Condition:
         pattern = "%" + _escaped(value.casefold()) + "%"

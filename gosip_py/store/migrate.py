@@ -52,7 +52,8 @@ class Migration:
 def load(dialect: Dialect, directory: Traversable | None = None) -> list[Migration]:
     """The migrations for a database, in order; raises MigrationError when a number is missing or given twice.
 
-    They are a package resource: `gosip_py/store/sql` is a link to the `sql` directory in a checkout, and its files in a wheel.
+    They are a package resource: `gosip_py/store/sql` is a link to the `sql` directory in a checkout, and its files in a
+    wheel.
     """
     found = []
     for file in (directory or files("gosip_py.store.sql")).iterdir():

@@ -41,7 +41,7 @@ log = Logger()
 
 
 class PostgresDatabase:
-    """A Database on a server. `dsn` is a libpq connection string or URL.
+    """A Database on a server. `dsn` is a libpq connection string or URL; the reactor has file descriptors, time and threads.
 
     `deadline` in seconds bounds each operation with its wait for a connection, and each attempt to connect. `clock`
     measures the deadlines and delays; it is the reactor but in tests.

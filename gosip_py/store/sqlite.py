@@ -7,6 +7,7 @@ nothing it acknowledged; a power cut may lose the last moments, never the file.
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import threading
 from collections.abc import Awaitable, Callable, Sequence
@@ -41,6 +42,9 @@ T = TypeVar("T")
 GROUP_LIMIT = 256
 """Works taken from the queue at once: the most that one COMMIT answers."""
 
+# "UNIQUE constraint failed: users.login_folded", "CHECK constraint failed: role IN (...", "FOREIGN KEY constraint
+# failed"
+_REFUSED = re.compile(r"(UNIQUE|FOREIGN|NOT|CHECK)[A-Z ]* constraint failed(?:: (?:\w+\.)?(\w+))?")
 _VIOLATIONS: dict[str, Violation] = {"UNIQUE": "unique", "FOREIGN": "foreign", "NOT": "not_null", "CHECK": "check"}
 
 _UNAVAILABLE = frozenset(
@@ -328,10 +332,9 @@ def _lock_and_write(connection: sqlite3.Connection) -> None:
 def _mapped(error: Exception) -> DatabaseError:
     detail = str(error)
     if isinstance(error, sqlite3.IntegrityError):
-        # "UNIQUE constraint failed: users.login_folded"
-        name, _, column = detail.partition(" constraint failed")
-        column = column.removeprefix(": ").split(",")[0].rpartition(".")[2]
-        return IntegrityError(_VIOLATIONS.get(name.split(" ")[0], "check"), column, detail)
+        match = _REFUSED.match(detail)
+        word, column = match.groups(default="") if match else ("", "")
+        return IntegrityError(_VIOLATIONS.get(word, "check"), column, detail)
     if isinstance(error, _Undone) or _primary_code(error) in _UNAVAILABLE:
         return DatabaseUnavailable(detail)
     return DatabaseError(detail)

@@ -1,7 +1,7 @@
 """Under which address a peer finds us: what Via and Record-Route say, and whether an address is ours.
 
-A socket bound to all addresses has none of its own: the routing table knows which one the peer will see. Behind a NAT it is the advertised
-address, except for peers in the local networks.
+A socket bound to all addresses has none of its own: the routing table knows which one the peer will see. Behind a NAT
+it is the advertised address, except for peers in the local networks.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from gosip_py.transport.via import bare_host, uri_host
 __all__ = ["Addressing", "Advertising", "Identity", "numeric_address", "route_source"]
 
 _MOST_REMEMBERED = 4096
-_WILDCARDS = ("0.0.0.0", "::", "")  # noqa: S104 # compared with, not bound to
+_WILDCARDS = ("0.0.0.0", "::", "")  # compared with, not bound to
 # Documentation addresses (RFC 5737, RFC 3849): the route to them is the default route.
 _ANYWHERE = {4: "192.0.2.1", 6: "2001:db8::1"}
 
 
 @attrs.frozen
 class Advertising:
-    """The address that the world sees instead of our own: a host name or a numeric address, empty when there is no NAT."""
+    """The address that the world sees instead of our own, numeric or a name; empty when there is no NAT."""
 
     address: str = ""
     local_networks: tuple[IPv4Network | IPv6Network, ...] = ()
@@ -71,7 +71,7 @@ class Addressing:
         self._identities: dict[tuple[str, str, int], Identity] = {}
 
     def identity(self, transport: str, host: str, port: int, remote: str) -> Identity:
-        """Of a socket bound to ``host`` and ``port``, towards ``remote``, which may be a name that is not resolved yet."""
+        """Of a socket bound to ``host`` and ``port``, towards ``remote``, which may still be a name."""
         key = (transport, self.local_host(host, remote), port)
         identity = self._identities.get(key)
         if identity is None:
@@ -119,4 +119,5 @@ def _identity_of(transport: str, host: str, port: int) -> Identity:
     if transport == "UDP":
         # RFC 3581 3: a client behind a NAT, or unsure of it, asks for rport
         return Identity(f"SIP/2.0/UDP {sent_by};rport;branch=", sent_by, f"<sip:{sent_by};lr>")
-    return Identity(f"SIP/2.0/{transport} {sent_by};branch=", sent_by, f"<sip:{sent_by};transport={transport.lower()};lr>")
+    record_route = f"<sip:{sent_by};transport={transport.lower()};lr>"
+    return Identity(f"SIP/2.0/{transport} {sent_by};branch=", sent_by, record_route)

@@ -1,4 +1,4 @@
-"""What the transports count: messages by method and direction for the metrics, and what went wrong below the messages."""
+"""What the transports count: messages by method and direction, and what went wrong below the messages."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ class TransportCounts:
     __slots__ = (
         "_other_sent",
         "_sent",
+        "failed_reads",
         "failed_sends",
         "internal_errors",
         "keep_alives",
@@ -39,6 +40,7 @@ class TransportCounts:
         self.other_received = child(OTHER, "in")
         self._sent = {method.encode(): child(method, "out") for method in METHODS}
         self._other_sent = child(OTHER, "out")
+        self.failed_reads = 0
         self.failed_sends = 0  # the socket refused
         self.lost_sends = 0  # a bounded queue was full
         self.internal_errors = 0  # exceptions of our own, logged

@@ -1,7 +1,7 @@
 """What the transports are to the rooms above: flows, targets, and the Protocol of whoever receives.
 
-A flow is one way to reach one peer (RFC 5626 3.1): our socket, the peer's address, the transport. For UDP it is made for each datagram and
-costs nothing to drop; for TCP and TLS it is the connection.
+A flow is one way to reach one peer (RFC 5626 3.1): our socket, the peer's address, the transport. For UDP it costs
+nothing to make, to share and to drop; for TCP and TLS it is the connection.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ Address = tuple[str, int]  # numeric host without brackets, port
 class Flow:
     """One way to reach one peer.
 
-    ``via_head`` is everything of our Via value up to the branch (``SIP/2.0/UDP 192.0.2.1:5060;rport;branch=``); ``sent_by`` the host and port
-    in it; ``record_route`` the value that brings later requests of a dialog back to the same socket (``<sip:192.0.2.1:5060;transport=tcp;lr>``).
+    ``via_head`` is our Via value up to the branch (``SIP/2.0/UDP 192.0.2.1:5060;rport;branch=``); ``sent_by`` the
+    host and port in it; ``record_route`` the value that brings later requests of a dialog back to the same socket
+    (``<sip:192.0.2.1:5060;transport=tcp;lr>``).
     """
 
     __slots__ = ("local", "record_route", "remote", "sent_by", "transport", "via_head")
@@ -44,7 +45,7 @@ class Flow:
         raise NotImplementedError
 
     def send(self, data: bytes) -> None:
-        """Hand ``data`` to the socket. Never blocks, never raises: a failure is reported as ``flow_failed`` to the layer's user."""
+        """Hand ``data`` to the socket. Never blocks, never raises: failures go to the user as ``flow_failed``."""
         raise NotImplementedError
 
     def answering(self, via: Via) -> Flow:
@@ -75,4 +76,8 @@ class TransportUser(Protocol):
         """Bytes that are no SIP message; ``error.message`` is set when the sender can be answered."""
 
     def flow_failed(self, flow: Flow, reason: str) -> None:
-        """What was sent on ``flow`` may be lost, and nothing more can be sent. Called once for a flow, never from inside ``send``."""
+        """What was sent on ``flow`` may be lost. Never called from inside ``send``.
+
+        For a connection: once, when it ends, however it ended, and again when somebody still sends on it. For UDP: the
+        socket refused a datagram to this peer; the flow stays open, for the next one may pass.
+        """

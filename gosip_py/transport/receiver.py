@@ -60,7 +60,7 @@ class Receiver:
             self._note_failure(flow)
 
     def receive_fault(self, error: ParseError, flow: Flow) -> None:
-        """Bytes that are no message. A request that could be read far enough to be answered is marked like any other."""
+        """Bytes that are no message. A request that could be read far enough to be answered is marked too."""
         if isinstance(error.message, Request):
             self._counts.count_received(error.message.method)
             try:
@@ -86,4 +86,5 @@ class Receiver:
 
     def _note_failure(self, flow: Flow) -> None:
         self._counts.internal_errors += 1
-        self.log.failure("a message from {host} over {transport} broke us", host=flow.remote[0], transport=flow.transport)
+        host, transport = flow.remote[0], flow.transport
+        self.log.failure("a message from {host} over {transport} broke us", host=host, transport=transport)

@@ -23,9 +23,10 @@ def uri_host(host: str) -> str:
 
 
 def mark_via(request: Request, host: str, port: int) -> None:
-    """Write down in the top Via that the request came from ``host`` and ``port``; ParseError when there is no readable Via.
+    """Write down in the top Via that the request came from ``host`` and ``port``.
 
-    Must come before anybody decodes the Via. What the sender claims in ``received`` is overwritten.
+    Must come before anybody decodes the Via; ParseError when there is none that can be read. What the
+    sender claims in ``received`` is overwritten.
     """
     try:
         at = request.names.index("via")
@@ -33,8 +34,9 @@ def mark_via(request: Request, host: str, port: int) -> None:
         raise ParseError("Via is missing", 0, request) from None
     line = request.lines[at]
     asked = line.find(";rport")
+    is_plain = asked > 0 and line[asked + 6 : asked + 7] in ("", ";")
     # The common form is spliced without being decoded; everything else takes the long way.
-    if asked > 0 and line[asked + 6 : asked + 7] in ("", ";") and "received" not in line and "," not in line and '"' not in line:
+    if is_plain and "received" not in line and "," not in line and '"' not in line:
         request.lines[at] = f"{line[:asked]};rport={port};received={host}{line[asked + 6 :]}"
     else:
         request.lines[at] = _mark_decoded(line, host, port)
@@ -59,7 +61,7 @@ def _mark_decoded(line: str, host: str, port: int) -> str:
 
 
 def response_address(via: Via) -> tuple[str, int]:
-    """Where responses go over an unreliable transport, or when the connection is gone (RFC 3261 18.2.2, RFC 3581 4).
+    """Where responses go by datagram, or when the connection is gone (RFC 3261 18.2.2, RFC 3581 4).
 
     ``maddr`` is not followed: nobody serves SIP over multicast, and it would let a sender point our answers at others.
     """

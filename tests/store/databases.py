@@ -1,8 +1,9 @@
-"""Both databases for the repository tests: `OnSqlite` and `OnPostgres` give a test class its `database`, open and migrated."""
+"""The databases of the repository tests: each test class runs on SQLite, and its subclass with OnPostgres runs on PostgreSQL."""
 
 from __future__ import annotations
 
 from twisted.internet import reactor
+from twisted.internet.interfaces import IReactorFromThreads
 from twisted.trial.unittest import TestCase
 
 from gosip_py.store.database import Database
@@ -15,13 +16,13 @@ NOW = 1_700_000_000.0
 
 
 class DatabaseCase(TestCase):
-    """A test with an open and migrated database of its own."""
+    """A test with an open and migrated database of its own: SQLite in memory, unless it says otherwise."""
 
     database: Database
 
     def make(self) -> Database:
         """A database with nothing in it, not yet open."""
-        raise NotImplementedError
+        return SqliteDatabase(":memory:", IReactorFromThreads(reactor))
 
     async def setUp(self) -> None:
         self.database = self.make()
@@ -32,15 +33,8 @@ class DatabaseCase(TestCase):
         await self.database.close()
 
 
-class OnSqlite(DatabaseCase):
-    """On SQLite, in memory."""
-
-    def make(self) -> Database:
-        return SqliteDatabase(":memory:", reactor)
-
-
-class OnPostgres(DatabaseCase):
-    """On PostgreSQL, in a schema of its own."""
+class OnPostgres:
+    """Stands before a DatabaseCase to run it on PostgreSQL, in a schema of its own."""
 
     def make(self) -> Database:
         return PostgresDatabase(shared_server().fresh_schema(), reactor, connections=2)
