@@ -20,8 +20,6 @@ CREATE TABLE bindings (
     PRIMARY KEY (aor, contact)
 );
 
-CREATE INDEX bindings_expires_at ON bindings (expires_at);
-
 CREATE TABLE calls (
     id TEXT PRIMARY KEY,
     call_id TEXT NOT NULL,

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import shutil
-from glob import glob
+from pathlib import Path
 
 from tests.requirements_gate import require
 
 # Debian keeps the server programs of PostgreSQL out of PATH; the newest version comes last.
-DIRECTORIES = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/usr/local/pgsql/bin")
+DIRECTORIES = ("lib/postgresql/*/bin", "pgsql-*/bin", "local/pgsql/bin")
 
 
 def find(program: str) -> str | None:
     """The path of the program, or None."""
-    elsewhere = [path for pattern in DIRECTORIES for path in sorted(glob(f"{pattern}/{program}"))]
-    return shutil.which(program) or (elsewhere[-1] if elsewhere else None)
+    elsewhere = [path for pattern in DIRECTORIES for path in sorted(Path("/usr").glob(f"{pattern}/{program}"))]
+    return shutil.which(program) or (str(elsewhere[-1]) if elsewhere else None)
 
 
 def need(program: str) -> str:

@@ -1,4 +1,4 @@
-"""A real PostgreSQL server for the tests: made in a temporary directory, one for each run of trial, thrown away at its end."""
+"""A real PostgreSQL server for the tests: made in a temporary directory, thrown away at the end of trial's run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ from tests.peers import need
 # Tests do not outlive a power cut.
 SETTINGS = (
     "fsync=off",
-    "synchronous_commit=off",
     "full_page_writes=off",
     "max_connections=40",
     "listen_addresses=127.0.0.1",
@@ -38,7 +37,8 @@ class PostgresServer:
             os.chown(self._directory, self._account.pw_uid, self._account.pw_gid)
         self._schemas = count(1)
         self.port = _free_port()
-        self._run(self._initdb, "-D", self._cluster, "-U", "gosip", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "-N")
+        options = ("-U", "gosip", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "-N")
+        self._run(self._initdb, "-D", self._cluster, *options)
 
     @property
     def _cluster(self) -> str:
@@ -63,6 +63,10 @@ class PostgresServer:
     def pid(self) -> int:
         """The process id of the running postmaster."""
         return int((Path(self._cluster) / "postmaster.pid").read_text().splitlines()[0])
+
+    def make_standby(self) -> None:
+        """Let the stopped server come back as a standby, which takes no writes."""
+        (Path(self._cluster) / "standby.signal").touch()
 
     def remove(self) -> None:
         """Stop the server if it runs, and delete its files."""

@@ -1,4 +1,4 @@
-"""Whether a test may be skipped for want of something: not where GOSIP_TEST_REQUIRE=all, as in continuous integration."""
+"""Whether a test may be skipped for want of something: not where GOSIP_TEST_REQUIRE=all, as CI has it."""
 
 from __future__ import annotations
 

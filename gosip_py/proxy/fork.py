@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+import attrs
+
 from gosip_py.proxy.route import ProxyTarget, copy_for, next_hop, record_route
 from gosip_py.sip.errors import ParseError
 from gosip_py.sip.message import Request, Response
@@ -19,6 +21,7 @@ from gosip_py.transaction.server import ServerTransaction
 from gosip_py.transaction.timers import Timer
 from gosip_py.transaction.user import Failure
 from gosip_py.transport.flow import Flow, Target
+from gosip_py.transport.resolve import target_of
 
 __all__ = ["Branch", "Outcome", "ResponseContext"]
 
@@ -74,7 +77,7 @@ class Branch:
         """Look for the next hop and send the copy there."""
         where = self.target.target
         if "route" in self.copy.names:
-            where = self.context.target_of(next_hop(self.copy), where.flow)
+            where = attrs.evolve(target_of(next_hop(self.copy)), flow=where.flow)
         self.context.reach.reach(where, _size_of(self.copy), self._send_on, allow_upgrade)
 
     def _send_on(self, flow: Flow | None) -> None:
@@ -173,7 +176,7 @@ class ResponseContext:
 
     __slots__ = (
         "arrived_on", "best", "best_is_ours", "branches", "is_dialog_forming", "is_done", "is_invite", "layer", "no_answer", "outcome",
-        "reach", "request", "server", "target_of", "timer_c_seconds", "was_cancelled",
+        "reach", "request", "server", "timer_c_seconds", "was_cancelled",
     )  # fmt: skip
 
     def __init__(
@@ -181,7 +184,6 @@ class ResponseContext:
         server: ServerTransaction,
         layer: TransactionLayer,
         reach: Reach,
-        target_of: Callable[..., Target],
         outcome: Outcome,
         timer_c_seconds: float,
         is_dialog_forming: bool,
@@ -191,7 +193,6 @@ class ResponseContext:
         self.arrived_on = server.flow
         self.layer = layer
         self.reach = reach
-        self.target_of = target_of
         self.outcome = outcome
         self.timer_c_seconds = timer_c_seconds
         self.is_invite = server.request.method == "INVITE"

@@ -14,10 +14,12 @@ from gosip_py.proxy.route import DIALOG_FORMING, ProxyTarget, copy_for, next_hop
 from gosip_py.proxy.session import Caller, Session, Sessions
 from gosip_py.sip.errors import ParseError
 from gosip_py.sip.message import Request
+from gosip_py.sip.reply import reply
 from gosip_py.sip.uri import Uri
 from gosip_py.transaction.layer import TransactionLayer
 from gosip_py.transaction.server import ServerTransaction
 from gosip_py.transport.flow import Flow, Target
+from gosip_py.transport.resolve import target_of
 
 __all__ = ["Proxy"]
 
@@ -35,11 +37,8 @@ class Transport(Protocol):
 class Resolver(Protocol):
     """How names become addresses."""
 
-    def resolve(self, host: str, callback: Callable[[str | None], None]) -> None:
-        """Call back with a numeric address, at once when ``host`` is one; None when there is none."""
-
-    def target_of(self, uri: Uri, flow: Flow | None = None) -> Target:
-        """Transport, host and port that a URI asks for (RFC 3263 4)."""
+    def resolve(self, host: str, callback: Callable[[tuple[str, ...]], None]) -> None:
+        """Call back with numeric addresses, at once when ``host`` is one; with none when there are none."""
 
 
 class Proxy:
@@ -61,21 +60,23 @@ class Proxy:
 
     # -- what arrives -----------------------------------------------------------------------------------------------
 
-    def start_call(self, transaction: ServerTransaction, targets: tuple[ProxyTarget, ...], caller: Caller, callee_user: str) -> None:
-        """Forward an initial INVITE to every target, and open its journal row."""
+    def start_call(
+        self, transaction: ServerTransaction, request: Request, targets: tuple[ProxyTarget, ...], caller: Caller, callee_user: str
+    ) -> None:
+        """Forward an initial INVITE to every target as ``request``, and open its journal row."""
         call = self._sessions.start(transaction.request, caller, callee_user)
         transaction.reply(100)
-        self._fork(transaction, targets, CallOutcome(self._sessions, call, transaction.flow))
+        self._fork(transaction, targets, CallOutcome(self._sessions, call, transaction.flow), request)
 
     def refuse_call(self, transaction: ServerTransaction, status: int, explanation: str, caller: Caller, callee_user: str) -> None:
         """Answer an initial INVITE ourselves; it has its journal row like any call."""
         call = self._sessions.start(transaction.request, caller, callee_user)
         transaction.reply(status, explanation=explanation)
-        CallOutcome(self._sessions, call, transaction.flow).failure(transaction.last_response, True)
+        CallOutcome(self._sessions, call, transaction.flow).failure(reply(transaction.request, status), True)
 
-    def relay(self, transaction: ServerTransaction, targets: tuple[ProxyTarget, ...]) -> None:
-        """Forward a request outside of any session: MESSAGE, SUBSCRIBE, OPTIONS and the like."""
-        self._fork(transaction, targets, self._no_outcome)
+    def relay(self, transaction: ServerTransaction, request: Request, targets: tuple[ProxyTarget, ...]) -> None:
+        """Forward a request outside of any session as ``request``: MESSAGE, SUBSCRIBE, OPTIONS and the like."""
+        self._fork(transaction, targets, self._no_outcome, request)
 
     def relay_in_dialog(self, transaction: ServerTransaction, session: Session | None) -> None:
         """Forward a request along its route set (12.2, 16.4). ParseError when a Route or the Request-URI cannot be read."""
@@ -108,18 +109,11 @@ class Proxy:
     # -- how it travels ---------------------------------------------------------------------------------------------
 
     def _fork(
-        self, transaction: ServerTransaction, targets: tuple[ProxyTarget, ...], outcome: Outcome, request: Request | None = None
+        self, transaction: ServerTransaction, targets: tuple[ProxyTarget, ...], outcome: Outcome, request: Request
     ) -> None:
-        context = ResponseContext(
-            transaction,
-            self._layer,
-            self,
-            self._resolver.target_of,
-            outcome,
-            self._timer_c_seconds,
-            transaction.request.method in DIALOG_FORMING,
-        )
-        context.start(targets, transaction.request if request is None else request)
+        is_dialog_forming = request.method in DIALOG_FORMING
+        context = ResponseContext(transaction, self._layer, self, outcome, self._timer_c_seconds, is_dialog_forming)
+        context.start(targets, request)
 
     def _in_dialog_target(self, copy: Request, session: Session | None) -> ProxyTarget:
         """The next Route, or the remote target on the flow it was heard on: a phone behind a NAT is reached no other way."""
@@ -128,7 +122,8 @@ class Proxy:
             receiver = session.sides(copy.from_tag)[1]
             if receiver.contact == copy.uri_text or self.is_ours(copy.uri):
                 flow = receiver.flow
-        return ProxyTarget(copy.uri_text, self._resolver.target_of(next_hop(copy), flow))
+        where = target_of(next_hop(copy))
+        return ProxyTarget(copy.uri_text, where if flow is None else Target(where.transport, where.host, where.port, flow))
 
     def reach(self, target: Target, size: int, then: Callable[[Flow | None], None], allow_upgrade: bool = True) -> None:
         """Find a flow to ``target`` and hand it on; a name is looked up first."""
@@ -136,11 +131,11 @@ class Proxy:
             then(self._transport.flow_to(target, size, allow_upgrade))
             return
 
-        def resolved(address: str | None) -> None:
-            if address is None:
+        def resolved(addresses: tuple[str, ...]) -> None:
+            if not addresses:
                 then(None)
                 return
-            numeric = Target(target.transport, address, target.port, target.flow)
+            numeric = Target(target.transport, addresses[0], target.port)
             then(self._transport.flow_to(numeric, size, allow_upgrade))
 
         self._resolver.resolve(target.host, resolved)

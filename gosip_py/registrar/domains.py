@@ -5,42 +5,45 @@ A phone may know us by our domain or by any of our addresses: it is one set of u
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container
+from typing import Protocol
 
 from gosip_py.sip.uri import Uri, escape_user
 
-__all__ = ["Domains"]
+__all__ = ["Domains", "Listening"]
+
+
+class Listening(Protocol):
+    """Where the transports listen."""
+
+    @property
+    def port_numbers(self) -> Container[int]:
+        """The ports of all listeners."""
+
+    def names_us(self, host: str) -> bool:
+        """Whether ``host``, lower case and an IPv6 address in brackets, is an address of a listener."""
 
 
 class Domains:
-    """Our domain, and the numeric addresses and ports on which we listen.
+    """Our domain, and the addresses on which we listen."""
 
-    ``addresses`` are (numeric host without brackets, port) as the transports say them.
-    """
-
-    def __init__(self, domain: str, addresses: Iterable[tuple[str, int]] = ()) -> None:
+    def __init__(self, domain: str, listening: Listening) -> None:
         if not domain:
             raise ValueError("a domain has a name")
-        pairs = tuple(addresses)
         self.canonical = domain.lower()
-        self._hosts = frozenset((self.canonical, *(_bracketed(host) for host, _ in pairs)))
-        self._ports = frozenset(port for _, port in pairs)
+        self._listening = listening
 
     def has_host(self, host: str) -> bool:
         """Whether ``host``, lower case and an IPv6 address in brackets, is a name of ours."""
-        return host in self._hosts
+        return host == self.canonical or self._listening.names_us(host)
 
     def contains(self, uri: Uri) -> bool:
         """Whether a request for ``uri`` is for us: a host of ours, and no port or one of ours.
 
         A phone on this very machine has our host and a port of its own.
         """
-        return uri.host in self._hosts and (uri.port is None or uri.port in self._ports)
+        return self.has_host(uri.host) and (uri.port is None or uri.port in self._listening.port_numbers)
 
     def aor(self, user: str) -> str:
         """The address of record of a user (unescaped) in its canonical form."""
         return f"sip:{escape_user(user)}@{self.canonical}"
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host.lower()}]" if ":" in host else host.lower()

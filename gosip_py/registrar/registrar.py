@@ -19,7 +19,7 @@ from gosip_py.registrar.domains import Domains
 from gosip_py.registrar.location import Contact, Location
 from gosip_py.registrar.reach import is_at_source, source_text
 from gosip_py.sip.errors import ParseError
-from gosip_py.sip.headers import Via
+from gosip_py.sip.headers import parse_address
 from gosip_py.sip.message import Request
 from gosip_py.sip.uri import parse_uri
 from gosip_py.store.records import Binding
@@ -62,11 +62,8 @@ class _Origin:
     request: Request
     flow: Flow
     aor: str
-    call_id: str
-    cseq: int
     device_id: int
     path: str
-    via: Via
     now: float
 
 
@@ -158,15 +155,12 @@ class Registrar:
         """Items 6 and 7: change what the request asks for."""
         if "contact" not in request.names:
             return None
-        # Everything that can fail to be read is read here: once the first binding changes, nothing may fail.
-        origin = _Origin(
-            request, flow, aor, request.call_id, request.cseq.number, identity.device_id, _path_of(request), request.top_via, now
-        )
+        origin = _Origin(request, flow, aor, identity.device_id, _path_of(request), now)
         contacts = self._location.lookup(aor, now)
-        values = request.values("contact")
+        values = _contact_values(request, contacts)
         if WILDCARD in values:
             return self._remove_all(origin, contacts, values)
-        plan: list[_Step] | Refusal = self._plan(origin, contacts, values)
+        plan = self._plan(origin, contacts, values)
         if isinstance(plan, Refusal):
             return plan
         refusal = self._make_room(contacts, plan, now) if len(contacts) + len(plan) > self._limits.max_contacts else None
@@ -190,12 +184,13 @@ class Registrar:
     def _plan(self, origin: _Origin, contacts: list[Contact], values: list[str]) -> list[_Step] | Refusal:
         """Item 7: a step for each Contact value. Of two values for one contact the later stands."""
         plan: list[_Step] = []
-        default = expires_header(origin.request)
-        if default is None:
-            default = self._limits.default_expires
         for value in values:
             contact, wanted = _recognise(contacts, value)
-            expires = default if wanted.expires is None else wanted.expires
+            expires = wanted.expires
+            if expires is None:
+                expires = expires_header(origin.request)
+            if expires is None:
+                expires = self._limits.default_expires
             if 0 < expires < self._limits.min_expires and expires < _BRIEF:
                 return self._too_brief()
             if contact is not None and _is_outdated(origin, contact):
@@ -246,8 +241,8 @@ class Registrar:
         binding = Binding(
             origin.aor,
             wanted.uri_text,
-            origin.call_id,
-            origin.cseq,
+            origin.request.call_id,
+            origin.request.cseq.number,
             wanted.q,
             origin.now + expires,
             registered_at,
@@ -260,7 +255,7 @@ class Registrar:
             wanted.reg_id,
             origin.device_id,
         )
-        at_source = is_at_source(parse_uri(wanted.uri_text), origin.via, flow, bool(origin.path))
+        at_source = is_at_source(parse_uri(wanted.uri_text), origin.request.top_via, flow, bool(origin.path))
         self._location.add(Contact(binding, flow, at_source, wanted), origin.now)
 
     def _refresh(self, origin: _Origin, contact: Contact, wanted: Wanted, expires: int) -> None:
@@ -268,14 +263,15 @@ class Registrar:
         flow, path, old, before = origin.flow, origin.path, contact.binding, contact.flow
         is_unmoved = before is not None and before.remote == flow.remote and before.transport == flow.transport
         if not is_unmoved or contact.wanted is not wanted or path != old.path:
-            contact.is_at_source = is_at_source(parse_uri(wanted.uri_text), origin.via, flow, bool(path))
+            contact.is_at_source = is_at_source(parse_uri(wanted.uri_text), origin.request.top_via, flow, bool(path))
             contact.wanted = wanted
-        is_same_agent = old.call_id == origin.call_id
+        call_id = origin.request.call_id
+        is_same_agent = old.call_id == call_id
         binding = Binding(
             old.aor,
             old.contact,
-            old.call_id if is_same_agent else origin.call_id,
-            origin.cseq,
+            old.call_id if is_same_agent else call_id,
+            origin.request.cseq.number,
             wanted.q,
             origin.now + expires,
             old.registered_at,
@@ -304,6 +300,15 @@ class Registrar:
         return headers
 
 
+def _contact_values(request: Request, contacts: list[Contact]) -> list[str]:
+    """The Contact values. Most requests have the one that a contact was registered with, and then no comma has to be looked for."""
+    if request.names.count("contact") == 1:
+        value = request.require("contact")
+        if any(contact.wanted is not None and contact.wanted.written == value for contact in contacts):
+            return [value]
+    return request.values("contact")
+
+
 def _recognise(contacts: list[Contact], value: str) -> tuple[Contact | None, Wanted]:
     """The contact that a Contact value is about, by the comparison rules of URIs (19.1.4), and the decoded value."""
     for contact in contacts:
@@ -323,7 +328,7 @@ def _is_same_contact(first: str, second: str) -> bool:
 def _is_outdated(origin: _Origin, contact: Contact) -> bool:
     """Whether a request of the same phone that was sent later, or this very one, has been served already."""
     binding = contact.binding
-    return binding.call_id == origin.call_id and origin.cseq <= binding.cseq
+    return binding.call_id == origin.request.call_id and origin.request.cseq.number <= binding.cseq
 
 
 def _out_of_order() -> Refusal:
@@ -331,4 +336,10 @@ def _out_of_order() -> Refusal:
 
 
 def _path_of(request: Request) -> str:
-    return ", ".join(request.values("path")) if "path" in request.names else ""
+    """The Path as it is kept and given back; ParseError when a request could not be sent along it."""
+    if "path" not in request.names:
+        return ""
+    values = request.values("path")
+    for value in values:
+        parse_address(value).uri  # noqa: B018 - decoding is the check
+    return ", ".join(values)

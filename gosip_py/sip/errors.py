@@ -13,8 +13,9 @@ __all__ = ["ParseError"]
 class ParseError(ValueError):
     """Bytes from a peer that are not what the grammar asks for.
 
-    ``reason`` is one line for the peer and the log, ``offset`` the place in the text where reading stopped. ``message`` is what could be
-    read of a whole message, so that a 400 can still be sent to whoever stands in its Via; None when there is nobody to answer.
+    ``reason`` is one line for the peer and the log, ``offset`` the place in the text where reading stopped.
+    ``message`` is what could be read of a whole message, so that a 400 can still be sent to whoever stands in its
+    Via; None when there is nobody to answer.
     """
 
     def __init__(self, reason: str, offset: int = 0, message: Message | None = None) -> None:

@@ -1,7 +1,7 @@
 """Decoded values of the headers that are asked for now and then (RFC 3261 20 and the RFCs that added headers).
 
-Every kind of value is read by a ``parse_...(text)`` from one element (no commas outside of quotes, folds undone) and written by ``str()``.
-Which header holds which kind stands in decode.py. Reading raises ParseError and nothing else.
+Every kind of value is read by a ``parse_...(text)`` from one element (no commas outside of quotes, folds undone) and
+written by ``str()``. Which header holds which kind stands in decode.py. Reading raises ParseError and nothing else.
 """
 
 from __future__ import annotations
@@ -319,7 +319,10 @@ def parse_date(text: str) -> SipDate:
 
 @attrs.frozen
 class Timestamp:
-    """When the UAC sent the request and how long the UAS held it (RFC 3261 20.38): decimal text, since it is echoed as it came."""
+    """When the UAC sent the request and how long the UAS held it (RFC 3261 20.38).
+
+    Both are decimal text, since they are echoed as they came.
+    """
 
     value: str
     delay: str = ""
@@ -358,7 +361,7 @@ def parse_reference(text: str) -> Reference:
 
 @attrs.frozen
 class WarningValue:
-    """One warning: code 300..399, who warns, and the text for a person (RFC 3261 20.43)."""
+    """One warning: a code of three digits, who warns, and the text for a person (RFC 3261 20.43)."""
 
     code: int
     agent: str
@@ -436,7 +439,10 @@ def parse_call_id(text: str) -> str:
 
 @attrs.frozen
 class Replaces:
-    """The dialog that a new one takes the place of (RFC 3891 6.1), or joins (RFC 3911). The tags are the receiver's ``to`` and ``from``."""
+    """The dialog that a new one takes the place of (RFC 3891 6.1), or joins (RFC 3911).
+
+    ``to_tag`` is the receiver's own tag in it, ``from_tag`` the other side's.
+    """
 
     call_id: str
     to_tag: str
@@ -461,7 +467,11 @@ def parse_replaces(text: str) -> Replaces:
     is_early_only = "early-only" in parameters
     parameters.pop("early-only", None)
     return Replaces(
-        parse_call_id(call_id.strip(" \t")), parse_token(to_tag or ""), parse_token(from_tag or ""), is_early_only, parameters
+        parse_call_id(call_id.strip(" \t")),
+        parse_token(to_tag or ""),
+        parse_token(from_tag or ""),
+        is_early_only,
+        parameters,
     )
 
 

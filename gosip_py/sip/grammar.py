@@ -1,7 +1,8 @@
 """The small pieces of the grammar that every header shares (RFC 3261 25.1).
 
-Tokens, quoted strings, parameter lists, and splitting at commas that stand outside of quotes and angle brackets. Patterns are linear:
-no alternative can match the same text in two ways, and what a repetition has taken it never gives back.
+Tokens, quoted strings, parameter lists, and splitting at commas that stand outside of quotes and angle brackets.
+Patterns are linear: no alternative can match the same text in two ways, and what a repetition has taken it never
+gives back.
 """
 
 from __future__ import annotations
@@ -26,8 +27,7 @@ Parameters = dict[str, str | None]
 
 _TOKEN = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]+\Z")
 _QUOTED_PAIR = re.compile(r"\\(.)", re.DOTALL)
-_TO_QUOTE = re.compile(r'(["\\])')
-_LINE_ENDS = re.compile(r"[\r\n]++")
+_TO_QUOTE = re.compile(r'["\\\r\n]')
 _QUOTED = r'"(?:[^"\\]++|\\.)*+"'
 _COMMA_PIECE = re.compile(rf'(?:{_QUOTED}|<[^>]*+>|[^,"<]++)*+', re.DOTALL)
 _SEMICOLON_PIECE = re.compile(rf'(?:{_QUOTED}|[^;"]++)*+', re.DOTALL)
@@ -53,8 +53,15 @@ def unfold(value: str) -> str:
 
 
 def quote(text: str) -> str:
-    """``text`` as a quoted-string. Line ends become a space: nothing can quote them, and they would begin a new header."""
-    return '"' + _TO_QUOTE.sub(r"\\\1", _LINE_ENDS.sub(" ", text)) + '"'
+    """``text`` as a quoted-string.
+
+    CR and LF become spaces: nothing can quote them, and they would begin a new header.
+    """
+    return f'"{text}"' if _TO_QUOTE.search(text) is None else f'"{_TO_QUOTE.sub(_quote_one, text)}"'
+
+
+def _quote_one(found: re.Match[str]) -> str:
+    return " " if found[0] in "\r\n" else "\\" + found[0]
 
 
 def unquote(text: str) -> str:
@@ -100,9 +107,10 @@ def _split(value: str, pattern: re.Pattern[str], separator: str) -> list[str]:
 
 
 def parse_parameters(text: str) -> Parameters:
-    """The parameters of ``;name=value;name`` (leading semicolon or not): lower-case names, values unquoted, None when there is no ``=``.
+    """The parameters of ``;name=value;name``, with or without the leading semicolon.
 
-    Of a parameter named twice the first one stands.
+    Names come in lower case, values unquoted, None where there is no ``=``. Of a parameter
+    named twice the first one stands.
     """
     parameters: Parameters = {}
     if '"' not in text and " " not in text and "\t" not in text:

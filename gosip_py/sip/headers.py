@@ -1,6 +1,7 @@
 """Decoded header values that the hot path asks for: Via, addresses, CSeq (RFC 3261 20).
 
-Each is read from one header value by `parse_...` and written by ``str()``. Values are frozen. The rest of RFC 3261's headers is in fields.py.
+Each is read from one header value by `parse_...` and written by ``str()``. Values are frozen. The rest of RFC 3261's
+headers is in fields.py.
 """
 
 from __future__ import annotations
@@ -69,6 +70,8 @@ class Address:
         return self.parameters.get("tag") or ""
 
     def __str__(self) -> str:
+        if self.uri_text == "*":
+            return "*"  # the Contact that stands for all (RFC 3261 10.2.2) takes no angle brackets
         name = f"{quote(self.display_name)} " if self.display_name else ""
         return f"{name}<{self.uri_text}>{write_parameters(self.parameters)}"
 

@@ -1,6 +1,7 @@
 """Identifiers that we make: branches, tags and Call-IDs (RFC 3261 8.1.1.7, 19.3).
 
-Taken from a pool of system randomness: a call of the kernel for each would cost more than the message that it stands in.
+Taken from a pool of system randomness: a call of the kernel for each would cost more than the message that it stands
+in.
 """
 
 from __future__ import annotations

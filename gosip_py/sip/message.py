@@ -1,7 +1,7 @@
 """A SIP message: start line, header table, body (RFC 3261 7).
 
-The table keeps each header line as it was received, beside its canonical name. Nothing is decoded until somebody asks, and what was not
-touched is sent on byte for byte. Text is UTF-8 with surrogateescape, so no byte is lost.
+The table keeps each header line as it was received, beside its canonical name. Nothing is decoded until somebody
+asks, and what was not touched is sent on byte for byte. Text is UTF-8 with surrogateescape, so no byte is lost.
 
 A message may be changed by whoever made it until it is handed on; afterwards nobody changes it: take a ``copy()``.
 """
@@ -54,7 +54,7 @@ class Message:
         return _value_of(line)
 
     def values(self, name: str) -> list[str]:
-        """The values of all headers with this canonical name, in order, split at commas where the header allows several."""
+        """The values of all headers with this canonical name, in order, split at commas where it allows several."""
         found = [_value_of(line) for line_name, line in zip(self.names, self.lines, strict=True) if line_name == name]
         if name not in COMMA_SEPARATED:
             return found
@@ -157,7 +157,7 @@ class Message:
             self._forget()
 
     def pop_value(self, name: str) -> str | None:
-        """Take out the first value of a header and return it: the top Via of a response, the first Route of a request."""
+        """Take out the first value of a header and return it: a response's top Via, a request's first Route."""
         names = self.names
         if name not in names:
             return None
@@ -194,12 +194,21 @@ class Message:
 
 
 class Request(Message):
-    """A request. ``uri_text`` is the Request-URI as received; ``version`` is SIP/2.0 unless the peer speaks something else."""
+    """A request.
+
+    ``uri_text`` is the Request-URI as received; ``version`` is SIP/2.0 unless the peer speaks something else.
+    """
 
     __slots__ = ("_uri", "method", "uri_text", "version")
 
     def __init__(
-        self, method: str, uri_text: str, names: list[str], lines: list[str], body: bytes = b"", version: str = "SIP/2.0"
+        self,
+        method: str,
+        uri_text: str,
+        names: list[str],
+        lines: list[str],
+        body: bytes = b"",
+        version: str = "SIP/2.0",
     ) -> None:
         Message.__init__(self, names, lines, body)
         self.method = method

@@ -1,7 +1,7 @@
 """Header names: every spelling to the one canonical form, and back to how it is written (RFC 3261 7.3.3, 20).
 
-The canonical form is the full name in lower case. It is an interned string, so that looking for a name in a message's table compares
-addresses.
+The canonical form is the full name in lower case. It is an interned string, so that looking for a name in a message's
+table compares addresses.
 """
 
 from __future__ import annotations
@@ -49,9 +49,10 @@ _WRITTEN = (
 
 # A comma in one of these separates elements (RFC 3261 7.3.1); elsewhere it is part of the value.
 COMMA_SEPARATED = frozenset(
-    "accept accept-contact accept-encoding accept-language alert-info allow allow-events call-info contact content-encoding "
-    "content-language diversion error-info history-info in-reply-to p-asserted-identity p-preferred-identity path proxy-require "
-    "reason record-route reject-contact require route service-route supported unsupported via warning".split()
+    "accept accept-contact accept-encoding accept-language alert-info allow allow-events call-info contact "
+    "content-encoding content-language diversion error-info history-info in-reply-to p-asserted-identity "
+    "p-preferred-identity path proxy-require reason record-route reject-contact require route service-route supported "
+    "unsupported via warning".split()
 )
 
 # The methods that IANA lists; a parser knows their request lines at a glance.
@@ -82,7 +83,7 @@ SPELLINGS = _spellings()
 
 
 def canonical_name(name: str) -> str:
-    """The canonical form of a header name in any case or in compact form, with or without white space before the colon."""
+    """The canonical form of a header name in any case or in compact form, with or without space before the colon."""
     known = SPELLINGS.get(name)
     if known is not None:
         return known

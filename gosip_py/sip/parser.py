@@ -1,7 +1,7 @@
 """Bytes to message (RFC 3261 7, 18.3): structure only, headers stay undecoded.
 
-What is checked here is what nobody above could repair: start line, header lines, control characters, lengths. What a header says is checked
-when it is decoded, and by the validation of the transaction room.
+What is checked here is what nobody above could repair: start line, header lines, control characters, lengths. What a
+header says is checked when it is decoded, and by the validation of the transaction room.
 """
 
 from __future__ import annotations
@@ -13,7 +13,16 @@ from gosip_py.sip.grammar import is_token, parse_digits
 from gosip_py.sip.message import Message, Request, Response
 from gosip_py.sip.names import METHODS, SPELLINGS, canonical_name
 
-__all__ = ["LARGEST_BODY", "LARGEST_HEAD_LINE", "LARGEST_MESSAGE", "MOST_HEADERS", "content_length", "parse_head", "parse_message", "salvage"]
+__all__ = [
+    "LARGEST_BODY",
+    "LARGEST_HEAD_LINE",
+    "LARGEST_MESSAGE",
+    "MOST_HEADERS",
+    "content_length",
+    "parse_head",
+    "parse_message",
+    "salvage",
+]
 
 LARGEST_MESSAGE = 65536  # bytes, head and body together
 LARGEST_HEAD_LINE = 8192  # characters of one header with its folds
@@ -27,8 +36,9 @@ _ALLOWED = bytes(octet for octet in range(256) if (octet >= 0x20 and octet != 0x
 
 
 def parse_message(data: bytes) -> Message:
-    """The one message in a datagram. Octets beyond Content-Length are dropped (18.3), empty lines before the start line too (7.5).
+    """The one message in a datagram.
 
+    Octets beyond Content-Length are dropped (RFC 3261 18.3), empty lines before the start line too (7.5).
     ParseError otherwise; its ``message`` is set when the sender can be answered.
     """
     if len(data) > LARGEST_MESSAGE:
@@ -51,7 +61,10 @@ def parse_message(data: bytes) -> Message:
 
 
 def content_length(message: Message) -> int:
-    """The value of Content-Length; ParseError when it is missing, no number, too large, or given twice with different values."""
+    """The value of Content-Length.
+
+    ParseError when it is missing, no number, too large, or given twice with different values.
+    """
     names = message.names
     if names.count("content-length") == 1:
         digits = message.lines[names.index("content-length")].partition(":")[2].strip(" \t")
@@ -161,7 +174,10 @@ def _too_large(data: bytes) -> ParseError:
 
 
 def salvage(head: bytes) -> Message | None:
-    """As much as can be read of a head that is broken or cut off, so that it can be answered; None when that is too little."""
+    """As much as can be read of a head that is broken or cut off, so that it can be answered.
+
+    None when that is too little.
+    """
     try:
         return _parse_octets(head)
     except ParseError as error:

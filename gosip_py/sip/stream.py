@@ -1,7 +1,7 @@
 """Complete messages out of a byte stream: TCP and TLS (RFC 3261 7.5, 18.3; RFC 5626 4.4.1).
 
-Holds at most one unfinished message, and remembers how far it was searched: a peer that sends one octet at a time costs no more than one
-that sends all at once.
+Holds at most one unfinished message, and remembers how far it was searched: a peer that sends one octet at a time
+costs no more than one that sends all at once.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ class Ping(enum.Enum):
 class StreamFramer:
     """Feed it what a connection delivers; it gives back what is complete.
 
-    After a ParseError nothing on the stream can be trusted any more: the error is the last item, the framer ``is_dead`` and takes no more.
+    After a ParseError nothing on the stream can be trusted any more: the error is the last item, the framer
+    ``is_dead`` and takes no more.
     """
 
     __slots__ = ("_body_at", "_buffer", "_line_at", "_lines", "_message", "_needed", "_searched", "is_dead")
@@ -52,7 +53,10 @@ class StreamFramer:
 
     @property
     def is_idle(self) -> bool:
-        """Whether no message has been received by half. A line end that waits to become a ping is none: it may be the answer to ours."""
+        """Whether no message has been received by half.
+
+        A line end that waits to become a ping is none: it may be the answer to ours.
+        """
         return len(self._buffer) < len(_END) and _END.startswith(self._buffer)
 
     def feed(self, data: bytes) -> list[Message | Ping | ParseError]:

@@ -16,7 +16,7 @@ from gosip_py.sip.grammar import Parameters, parse_digits
 
 __all__ = ["Uri", "escape_user", "parse_uri"]
 
-# no blanks, controls, quotes or angle brackets; no octets that are not UTF-8, which could neither be looked up nor stored
+# No blanks, controls, quotes or angle brackets; no octets that are not UTF-8: they can be neither looked up nor stored.
 _NO = r"\x00-\x20\x7f<>\"\ud800-\udfff"
 _SIP = re.compile(
     rf"([sS][iI][pP][sS]?):(?:([^@{_NO}]*+)@)?(\[[0-9A-Fa-f:.%]*+\]|[A-Za-z0-9_.\-]++)(?::([0-9]++))?"
@@ -26,7 +26,8 @@ _TEL = re.compile(rf"[tT][eE][lL]:([0-9A-Fa-f*#+\-.()]++)(;[^{_NO}]*+)?\Z")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*+\Z")
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _ESCAPED = re.compile(r"[^A-Za-z0-9\-_.!~*'()&=+$,;?/]")
-# RFC 3261 19.1.4: of these, one that stands in a single URI makes the two differ. The text names four, its examples add transport.
+# RFC 3261 19.1.4: of these, one that stands in a single URI makes the two differ. The text names four, its examples add
+# transport.
 _DECISIVE_PARAMETERS = frozenset(("user", "ttl", "method", "maddr", "transport"))
 
 
@@ -48,7 +49,10 @@ def _unescape(text: str) -> str:
 
 @attrs.frozen(slots=False)
 class Uri:
-    """One decoded URI. ``user`` is unescaped; ``host`` lower case, IPv6 in brackets, empty for tel; ``port`` None when it is not written."""
+    """One decoded URI.
+
+    ``user`` is unescaped; ``host`` lower case, IPv6 in brackets, empty for tel; ``port`` None when it is not written.
+    """
 
     scheme: str
     user: str
@@ -89,14 +93,21 @@ class Uri:
         if self.scheme != other.scheme:
             return False
         if self.scheme == "tel":
-            return _dial_digits(self.user) == _dial_digits(other.user) and _fold(self.parameters) == _fold(other.parameters)
+            return _dial_digits(self.user) == _dial_digits(other.user) and _fold(self.parameters) == _fold(
+                other.parameters
+            )
         if (self.user, self.password, self.host, self.port) != (other.user, other.password, other.host, other.port):
             return False
-        return _parameters_match(self.parameters, other.parameters) and _headers(self.headers) == _headers(other.headers)
+        return _parameters_match(self.parameters, other.parameters) and _headers(self.headers) == _headers(
+            other.headers
+        )
 
 
 def parse_uri(text: str) -> Uri:
-    """The URI in ``text`` (no angle brackets); ParseError when it is none, ParseError("unknown scheme ...") for other schemes."""
+    """The URI in ``text`` (no angle brackets).
+
+    ParseError when it is none; its reason begins with "unknown scheme" for other schemes.
+    """
     match = _SIP.match(text)
     if match is None:
         return _parse_other(text)
@@ -149,7 +160,8 @@ _PARAMETER_ESCAPED = re.compile(r"[^A-Za-z0-9\-_.!~*'()\[\]/:&+$]")
 
 def _write_uri_parameters(parameters: Parameters) -> str:
     return "".join(
-        f";{name}" if value is None else f";{name}={_PARAMETER_ESCAPED.sub(_escape, value)}" for name, value in parameters.items()
+        f";{name}" if value is None else f";{name}={_PARAMETER_ESCAPED.sub(_escape, value)}"
+        for name, value in parameters.items()
     )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import attrs
 
 from gosip_py.store.database import Database, IntegrityError, Params, Row, Transaction
-from gosip_py.store.listing import DEFAULT_LIMIT, Listing, UnknownField, contains, equals
+from gosip_py.store.listing import DEFAULT_LIMIT, Listing, Stamp, UnknownField, contains, equals, stamp_of
 from gosip_py.store.records import Device, Page
 
 COLUMNS = ", ".join(field.name for field in attrs.fields(Device))
@@ -47,6 +47,10 @@ class Devices:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+
+    async def stamp(self) -> Stamp:
+        """What changes when the table does, whoever changed it."""
+        return await stamp_of(self._database, "devices")
 
     async def get(self, device_id: int) -> Device | None:
         """The device of this id."""

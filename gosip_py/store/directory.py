@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gosip_py.store.devices import Devices
+from gosip_py.store.listing import Stamp
 from gosip_py.store.records import Device, User
 from gosip_py.store.users import Users
 
@@ -18,9 +19,11 @@ class Directory:
         self._device: dict[int, Device] = {}
         self._by_username: dict[str, Device] = {}
         self._owned: dict[int, tuple[Device, ...]] = {}
+        self._stamp: tuple[Stamp, Stamp] | None = None
 
     async def load(self) -> None:
         """Read everything; raises DatabaseUnavailable and then keeps what it had."""
+        self._stamp = await self._users.stamp(), await self._devices.stamp()
         users, devices = await self._users.all(), await self._devices.all()
         self._user = {user.id: user for user in users}
         self._by_login = {user.login: user for user in users}
@@ -30,6 +33,17 @@ class Directory:
         for device in devices:
             owned.setdefault(device.user_id, []).append(device)
         self._owned = {user_id: tuple(theirs) for user_id, theirs in owned.items()}
+
+    async def follow(self) -> bool:
+        """Read everything again if another process changed something since; whether that was so."""
+        is_new = self._stamp != (await self._users.stamp(), await self._devices.stamp())
+        if is_new:
+            await self.load()
+        return is_new
+
+    def all_devices(self) -> tuple[Device, ...]:
+        """Every device."""
+        return tuple(self._device.values())
 
     def user(self, user_id: int) -> User | None:
         """The user of this id."""

@@ -22,6 +22,20 @@ Filter = Callable[[Any], Condition]
 DEFAULT_LIMIT = 20
 
 
+@attrs.frozen
+class Stamp:
+    """What tells whether a table changed: how many rows there are, and when the last one was."""
+
+    rows: int
+    updated_at: float
+
+
+async def stamp_of(database: Database, table: str) -> Stamp:
+    """The stamp of a table with a column `updated_at`; the name comes from a repository."""
+    text = f"SELECT count(*) AS rows, coalesce(max(updated_at), 0) AS updated_at FROM {table}"
+    return Stamp(**(await database.query(text))[0])
+
+
 class UnknownField(ValueError):
     """Somebody asked to sort, filter or change by a name that is not on the list."""
 

@@ -61,7 +61,7 @@ def load(dialect: Dialect, directory: Traversable | None = None) -> list[Migrati
         if match and match["dialect"] in (None, dialect):
             found.append(Migration(int(match["version"]), match["name"], file.read_text(encoding="utf-8")))
     found.sort(key=lambda migration: migration.version)
-    if [migration.version for migration in found] != list(range(1, len(found) + 1)):
+    if not found or [migration.version for migration in found] != list(range(1, len(found) + 1)):
         names = ", ".join(f"{migration.version:04}_{migration.name}" for migration in found)
         raise MigrationError(f"the migrations are not numbered 0001, 0002, ...: {names or 'there are none'}")
     return found

@@ -41,7 +41,7 @@ log = Logger()
 
 
 class PostgresDatabase:
-    """A Database on a server. `dsn` is a libpq connection string or URL; the reactor has file descriptors, time and threads.
+    """A Database on a server. `dsn` is a libpq connection string or URL; the reactor has descriptors, time and threads.
 
     `deadline` in seconds bounds each operation with its wait for a connection, and each attempt to connect. `clock`
     measures the deadlines and delays; it is the reactor but in tests.
@@ -96,6 +96,7 @@ class PostgresDatabase:
         if self._running:
             self._drained = Deferred()
             await self._drained
+            self._drained = None
         for link in self._links | self._connecting:
             link.close()
         for pause in list(self._pauses):
@@ -217,8 +218,8 @@ class PostgresDatabase:
 
     async def _pause(self, seconds: float) -> None:
         pause: Deferred[None] = Deferred()
-        timer: IDelayedCall = self._clock.callLater(seconds, pause.callback, None)
         self._pauses.add(pause)
+        timer: IDelayedCall = self._clock.callLater(seconds, pause.callback, None)
         try:
             await pause
         finally:

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import psycopg2
 from psycopg2 import errors
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionClosed
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.failure import Failure
@@ -39,22 +39,59 @@ ROWS_PER_MESSAGE = 100
 
 _VIOLATIONS: dict[str, Violation] = {"23505": "unique", "23503": "foreign", "23502": "not_null", "23514": "check"}
 _FAILED = (psycopg2.Error, ConnectionClosed, txpostgres.UnexpectedPollResult, txpostgres.AlreadyPolling)
+# What psycopg2 raises for NUL, for text that is not Unicode, and for too few or too many parameters.
+_UNFIT = (ValueError, IndexError, TypeError)
 
 KEEPALIVE: Mapping[str, object] = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
 
 
 class _Connection(txpostgres.Connection):  # type: ignore[misc]  # txpostgres has no types
-    """A txpostgres connection that tells its owner when it dies idle, where the original raises into the reactor."""
+    """A txpostgres connection that leaves nothing behind in the reactor, and tells its owner when it dies idle.
+
+    libpq closes its socket without a word, and another socket soon has the same number. So nothing may be registered
+    while libpq works: the original leaves a reader there while it connects, while a query is sent, and when it is
+    closed during a query.
+    """
 
     def __init__(self, reactor: Any, lost: Callable[[], None]) -> None:
         super().__init__(reactor)
         self._lost = lost
 
     def doRead(self) -> None:
+        self._advance()
+
+    def doWrite(self) -> None:
+        self._advance()
+
+    def _advance(self) -> None:
+        self.unwatch()
+        is_idle = self._pollingD is None
         try:
-            super().doRead()
+            self.continuePolling()
         except psycopg2.Error:
             self._lost()
+        else:
+            if is_idle:
+                self.watch()
+
+    def watch(self) -> None:
+        """Have the reactor tell when the server says something unasked, such as goodbye."""
+        try:
+            self.reactor.addReader(self)
+        except ValueError:
+            # No descriptor: libpq has closed the socket.
+            self._lost()
+
+    def unwatch(self) -> None:
+        """Take the connection out of the reactor, with the query under way on it."""
+        for each in (self, *self._cursors):
+            self.reactor.removeReader(each)
+            self.reactor.removeWriter(each)
+
+    def cursorFinished(self, cursor: Any) -> None:
+        self._cursors.remove(cursor)
+        if not self.closed:
+            self.watch()
 
     def connectionLost(self, reason: Failure) -> None:
         super().connectionLost(reason)
@@ -108,6 +145,7 @@ class Link:
             return
         self._is_closed = True
         if self._connection.pollable() is not None:
+            self._connection.unwatch()
             self._connection.close()
         self.gone.callback(None)
 
@@ -118,7 +156,7 @@ class Link:
             if seconds is not None:
                 await self.execute(f"SET LOCAL statement_timeout = {_milliseconds(seconds)}")
             result = await body(self)
-        except BaseException:
+        except Exception:
             await self._roll_back()
             raise
         if await self._run("COMMIT") != "COMMIT":
@@ -147,7 +185,7 @@ class Link:
             cursor = self._cursor()
             try:
                 statements = [cursor.mogrify(text, tuple(row)) for row in rows[start : start + ROWS_PER_MESSAGE]]
-            except ValueError as error:
+            except _UNFIT as error:
                 raise DatabaseError(str(error)) from error
             await self._polled(cursor, b";".join(statements), None)
 
@@ -167,10 +205,15 @@ class Link:
             raise self._mapped(error) from error
 
     async def _polled(self, cursor: Any, text: str | bytes, params: Params | None) -> None:
+        self._connection.unwatch()
         try:
             await cursor.execute(text, params)
-        except ValueError as error:  # NUL, or text that is not Unicode
+        except _UNFIT as error:
+            self._connection.watch()
             raise DatabaseError(str(error)) from error
+        except CancelledError as error:
+            # How txpostgres spells a statement that the server ended.
+            raise DatabaseTimeout("the statement took too long") from error
         except _FAILED as error:
             raise self._mapped(error) from error
 
@@ -190,8 +233,6 @@ class Link:
 def _of_the_server(error: Any, detail: str) -> DatabaseError:
     if error.pgcode in _VIOLATIONS:
         return IntegrityError(_VIOLATIONS[error.pgcode], _column(error.diag), detail)
-    if isinstance(error, errors.QueryCanceled):
-        return DatabaseTimeout(detail)
     # A server that became a standby is read-only; it may be promoted again.
     if isinstance(error, (psycopg2.OperationalError, errors.ReadOnlySqlTransaction)):
         return DatabaseUnavailable(detail)

@@ -232,8 +232,8 @@ class _Savepoint:
 def statements(script: str) -> list[str]:
     """The statements of a script, for SQLite takes one at a time (and its own script call would commit first)."""
     found, pending = [], ""
-    for line in script.splitlines(keepends=True):
-        pending += line
+    for piece in re.split("(?<=;)", script):
+        pending += piece
         if sqlite3.complete_statement(pending):
             found.append(pending)
             pending = ""

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import attrs
 
 from gosip_py.store.database import Database
-from gosip_py.store.listing import DEFAULT_LIMIT, Listing, UnknownField, contains, equals
+from gosip_py.store.listing import DEFAULT_LIMIT, Listing, Stamp, UnknownField, contains, equals, stamp_of
 from gosip_py.store.records import Page, User
 
 COLUMNS = ", ".join(field.name for field in attrs.fields(User))
@@ -51,6 +51,10 @@ class Users:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+
+    async def stamp(self) -> Stamp:
+        """What changes when the table does, whoever changed it."""
+        return await stamp_of(self._database, "users")
 
     async def get(self, user_id: int) -> User | None:
         """The user of this id."""

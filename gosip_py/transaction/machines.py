@@ -2,13 +2,15 @@
 
 What differs from the figures of RFC 3261:
 
-* An accepted INVITE lives on for 64*T1 in ACCEPTED, at both ends, and a server transaction stays where it is when its flow fails (RFC 6026).
-* A CANCEL waits for a provisional response (RFC 3261 9.1): CANCELLING is a CALLING that shall be cancelled, CANCELLED a PROCEEDING whose
-  CANCEL was sent and which ends when no final response follows.
-* A non-INVITE that nobody answers gets its 100 when the client's Timer E has reached T2, and ends without a response after that (RFC 4320).
+* An accepted INVITE lives on for 64*T1 in ACCEPTED, at both ends, and a server transaction stays where it is when its
+  flow fails (RFC 6026).
+* A CANCEL waits for a provisional response (RFC 3261 9.1): CANCELLING is a CALLING that shall be cancelled, CANCELLED a
+  PROCEEDING whose CANCEL was sent and which ends when no final response follows.
+* A non-INVITE that nobody answers gets its 100 when the client's Timer E has reached T2, and ends without a response
+  after that (RFC 4320).
 
-A transaction has two timers: the one that repeats a message (A, E, G), and one that ends a state. Starting another of the second sort ends
-the one before, so only the arcs where none follows stop it.
+A transaction has two timers: the one that repeats a message (A, E, G), and one that ends a state. Starting another of
+the second sort ends the one before, so only the arcs where none follows stop it.
 """
 
 from __future__ import annotations
@@ -17,7 +19,16 @@ from enum import IntEnum
 
 from gosip_py.fsm import Table, complete
 
-__all__ = ["INVITE_CLIENT", "INVITE_SERVER", "NON_INVITE_CLIENT", "NON_INVITE_SERVER", "Effect", "Machine", "Signal", "State"]
+__all__ = [
+    "INVITE_CLIENT",
+    "INVITE_SERVER",
+    "NON_INVITE_CLIENT",
+    "NON_INVITE_SERVER",
+    "Effect",
+    "Machine",
+    "Signal",
+    "State",
+]
 
 
 class State(IntEnum):
@@ -163,8 +174,8 @@ INVITE_CLIENT = _machine(
     },
     {
         S.CANCELLING: (G.CANCEL,),
-        # While it rings we send nothing, and the peer may answer over a new connection (RFC 3261 18.2.2): a telephone that changes its
-        # network does. Whoever cannot wait has Timer C.
+        # While it rings we send nothing, and the peer may answer over a new connection (RFC 3261 18.2.2): a telephone
+        # that changes its network does. Whoever cannot wait has Timer C.
         S.PROCEEDING: (G.TRANSPORT_ERROR,),
         S.CANCELLED: (G.CANCEL, G.TRANSPORT_ERROR),
         S.COMPLETED: (G.RESPONSE_1XX, G.RESPONSE_2XX, G.CANCEL),

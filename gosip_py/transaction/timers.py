@@ -1,7 +1,8 @@
 """How long the timers of a transaction run (RFC 3261 table 4, RFC 6026), and the wheel on which all of them turn.
 
-A delayed call of the reactor for each timer would cost more than the message that it guards, and nearly every timer is cancelled. Here a
-timer is an entry in the dictionary of its tick, and the reactor knows one delayed call: that of the earliest tick.
+A delayed call of the reactor for each timer would cost more than the message that it guards, and nearly every timer is
+cancelled. Here a timer is an entry in the dictionary of its tick, and the reactor knows one delayed call: that of the
+earliest tick.
 """
 
 from __future__ import annotations
@@ -27,7 +28,10 @@ _UP = 1 - 1e-6
 
 @attrs.frozen
 class Timing:
-    """The estimates from which every timer follows, all in seconds. A network with a long round trip wants a larger ``t1``."""
+    """The estimates from which every timer follows, all in seconds.
+
+    A network with a long round trip wants a larger ``t1``.
+    """
 
     t1: float = 0.5
     t2: float = 4.0
@@ -102,7 +106,10 @@ class Timer:
 
 
 class TimerWheel:
-    """Timers in ticks of ``granularity`` seconds: each fires at the end of its tick, so up to one tick late and never early."""
+    """Timers in ticks of ``granularity`` seconds.
+
+    Each fires at the end of its tick: up to one tick late, and never early.
+    """
 
     log = Logger()
 
@@ -123,7 +130,7 @@ class TimerWheel:
         return sum(map(len, self._slots.values()))
 
     def start(self, delay: float, owner: TimerOwner, kind: int) -> Timer:
-        """Tell ``owner`` in ``delay`` seconds that ``kind`` fired. RuntimeError once the wheel has stopped."""
+        """Tell ``owner`` in ``delay`` seconds that ``kind`` fired. Once the wheel has stopped, nothing fires."""
         tick = int((self._seconds() - self._origin + delay) * self._rate + _UP)
         slot = self._slots.get(tick)
         if slot is None:
@@ -146,7 +153,7 @@ class TimerWheel:
 
     def _open(self, tick: int) -> dict[Timer, None]:
         if self._is_stopped:
-            raise RuntimeError("the timer wheel has stopped")
+            return {}
         slot = self._slots[tick] = {}
         heappush(self._ticks, tick)
         if not self._is_turning and (self._call is None or tick < self._called_for):

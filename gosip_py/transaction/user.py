@@ -1,9 +1,8 @@
 """What the transaction layer asks of the rooms above it, and what it is to them (RFC 3261 17, "transaction user").
 
-The proxy (proxy/fork.py, proxy/proxy.py) uses of the layer: ``layer.wheel`` (the TimerWheel: ``start(seconds, owner, kind) -> Timer``, the owner has
-``timer_fired(kind)``, a Timer has ``cancel()``), ``layer.start_client``, ``layer.send_stateless(request, flow)`` (our Via with a new branch on top, sent once: the ACK
-of a 2xx), and of a server transaction ``reply(status, explanation="...")``, ``respond(response)``, ``last_response``, ``to_tag``, ``abandon()`` (end
-without any final response: RFC 4320 4.2 forbids a late 408).
+What a user asks of the layer: ``wheel`` (``start(seconds, owner, kind) -> Timer``; the owner has ``timer_fired(kind)``,
+the Timer ``cancel()``), ``start_client``, ``send_stateless`` (the ACK of a 2xx) and ``is_merged``; of a server
+transaction ``reply``, ``respond``, ``to_tag`` and ``abandon``; of a client transaction ``cancel``.
 """
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ class Resolver:
         self._waiting: dict[str, list[Callable[[Addresses], None]]] = {}
 
     def resolve(self, host: str, callback: Callable[[Addresses], None]) -> None:
-        """Call ``callback`` with the numeric addresses of ``host``, best first, or with none; at once when they are known."""
+        """Call ``callback`` with the addresses of ``host``, best first, or with none; at once when they are known."""
         known = self.known(host)
         if known is not None:
             callback(known)

@@ -1,13 +1,16 @@
 """One TCP or TLS connection: its flow, and what is between the flow and the socket (RFC 3261 18, RFC 5626 4.4.1).
 
-A `StreamFlow` lives from the moment somebody wants a connection; the `StreamConnection` is Twisted's end of it, from the moment there is one.
+A `StreamFlow` lives from the moment somebody wants a connection; the `StreamConnection` is Twisted's end of it, from
+the moment there is one.
 """
 
 from __future__ import annotations
 
 from typing import Protocol as Interface
+from typing import cast
 
-from twisted.internet.interfaces import IHandshakeListener, IPushProducer, ITCPTransport
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.interfaces import IHandshakeListener, IPushProducer
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -47,8 +50,11 @@ class StreamOwner(Interface):
     def ended(self, connection: StreamConnection) -> None:
         """The connection is gone."""
 
-    def failed(self, flow: StreamFlow, reason: str) -> None:
-        """The flow ended, or somebody sent on it after its end."""
+    def forget(self, flow: StreamFlow) -> None:
+        """The flow ended."""
+
+    def failed(self, flow: Flow, reason: str, /) -> None:
+        """The user shall hear that the flow ended, or that somebody sent on it after its end."""
 
     def offer_alias(self, flow: StreamFlow, via: Via) -> None:
         """A request came in whose sender says in ``via`` where it listens."""
@@ -60,7 +66,7 @@ class StreamOwner(Interface):
 class StreamFlow(Flow):
     """A TCP connection to a peer: being made, open, or ended for good."""
 
-    __slots__ = ("_connection", "_end", "_owner", "_queue", "_queued")
+    __slots__ = ("_connection", "_end", "_owner", "_queue", "_queued", "aliases")
 
     is_reliable = True
 
@@ -71,6 +77,7 @@ class StreamFlow(Flow):
         self.via_head = identity.via_head
         self.sent_by = identity.sent_by
         self.record_route = identity.record_route
+        self.aliases: tuple[tuple[str, str, int], ...] = ()  # keys under which the table finds it, beside its remote
         self._owner = owner
         self._connection: StreamConnection | None = None
         self._end = ""
@@ -118,6 +125,7 @@ class StreamFlow(Flow):
         if not self._end:
             self._end = reason
             self._queue.clear()
+            self._owner.forget(self)
             self._owner.failed(self, reason)
 
 
@@ -129,13 +137,26 @@ class TlsFlow(StreamFlow):
     is_secure = True
 
 
+class _Wire(Interface):
+    """What we use of a TCP transport of Twisted's, bare or behind TLS."""
+
+    def write(self, data: bytes) -> None: ...
+    def registerProducer(self, producer: object, streaming: bool) -> None: ...
+    def unregisterProducer(self) -> None: ...
+    def loseConnection(self) -> None: ...
+    def loseWriteConnection(self) -> None: ...
+    def abortConnection(self) -> None: ...
+    def setTcpNoDelay(self, enabled: bool) -> None: ...
+    def setTcpKeepAlive(self, enabled: bool) -> None: ...
+    def getHost(self) -> IPv4Address | IPv6Address: ...
+    def getPeer(self) -> IPv4Address | IPv6Address: ...
+
+
 @implementer(IPushProducer, IHandshakeListener)
 class StreamConnection(Protocol):
     """Bytes of one connection to messages, and back. Its deadlines are looked at in `check`, every few seconds."""
 
     log = Logger()
-
-    transport: ITCPTransport
 
     def __init__(self, owner: StreamOwner, flow: StreamFlow, admitted_host: str = "") -> None:
         self.flow = flow
@@ -156,10 +177,11 @@ class StreamConnection(Protocol):
 
     def connectionMade(self) -> None:
         self.is_open = True
-        self.transport.setTcpNoDelay(True)
-        self.transport.setTcpKeepAlive(True)
-        self.transport.registerProducer(self, True)
-        host, peer = self.transport.getHost(), self.transport.getPeer()
+        self._wire = cast(_Wire, self.transport)
+        self._wire.setTcpNoDelay(True)
+        self._wire.setTcpKeepAlive(True)
+        self._wire.registerProducer(self, True)
+        host, peer = self._wire.getHost(), self._wire.getPeer()
         self._owner.opened(self)
         self.flow.attach(self, (host.host, host.port), (peer.host, peer.port))
 
@@ -176,25 +198,25 @@ class StreamConnection(Protocol):
         if self._closing_at is None:
             self.is_open = False
             self._closing_at = self._owner.seconds()
-            self.transport.unregisterProducer()
-            self.transport.loseConnection()
+            self._wire.unregisterProducer()
+            self._wire.loseConnection()
 
     def abort(self) -> None:
         """Close at once."""
         self.is_open = False
         if self._closing_at is None:
             self._closing_at = self._owner.seconds()
-        self.transport.abortConnection()
+        self._wire.abortConnection()
 
     def _refuse(self) -> None:
-        """Say no more, and let the peer read what we said: closing on octets that were not read would reset the connection."""
+        """Say no more, but read on: closing over octets that were not read would take our answer from the peer."""
         if self.flow.is_secure or self._closing_at is not None:
             self.close()
             return
         self.is_open = False
         self._closing_at = self._owner.seconds()
-        self.transport.unregisterProducer()
-        self.transport.loseWriteConnection()
+        self._wire.unregisterProducer()
+        self._wire.loseWriteConnection()
 
     # -- receiving ---------------------------------------------------------------------------------------------------
 
@@ -211,7 +233,8 @@ class StreamConnection(Protocol):
             self.log.failure("a stream from {host} broke us", host=self.flow.remote[0])
             self.abort()
             return
-        if self._framer.bytes_held <= _LINE_ENDS_HELD:
+        held = self._framer.bytes_held
+        if not held or (held <= _LINE_ENDS_HELD and data[-1:] in b"\r\n"):
             self._begun_at = None
         elif found or self._begun_at is None:
             self._begun_at = self._owner.seconds()
@@ -240,7 +263,7 @@ class StreamConnection(Protocol):
     # -- sending -----------------------------------------------------------------------------------------------------
 
     def write(self, data: bytes) -> None:
-        """Hand on to Twisted, which buffers; a peer that does not read loses its connection when too much has gathered."""
+        """Hand on to Twisted, which buffers; a peer for whom too much gathers loses its connection."""
         if self._paused_at is not None:
             self._unsent += len(data)
             if self._unsent > self._owner.limits.unsent_octets:
@@ -248,7 +271,7 @@ class StreamConnection(Protocol):
                 self.abort()
                 return
         self._is_active = True
-        self.transport.write(data)
+        self._wire.write(data)
 
     def pauseProducing(self) -> None:
         if self._paused_at is None:
@@ -270,7 +293,7 @@ class StreamConnection(Protocol):
             self._quiet_since = now
         if self._closing_at is not None:
             if now - self._closing_at >= self._owner.limits.close_seconds:
-                self.transport.abortConnection()
+                self._wire.abortConnection()
         elif self._is_stuck(now):
             self._owner.counts.timed_out_connections += 1
             self.abort()

@@ -1,7 +1,7 @@
 """TLS around connections, in both directions (RFC 3261 26.3, RFC 5922).
 
-The server asks its source for a context at each connection, so that a renewed certificate is served without a restart. The client verifies the
-peer against the name or address that it connects to.
+The server asks its source for a context at each connection, so that a renewed certificate is served without a restart.
+The client verifies the peer against the name or address that it connects to.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import attrs
 from OpenSSL import SSL
 from twisted.internet import ssl
 from twisted.internet.interfaces import (
+    IAddress,
     IOpenSSLClientConnectionCreator,
     IOpenSSLServerConnectionCreator,
     IProtocolFactory,
@@ -33,7 +34,7 @@ class ContextSource(Protocol):
 
 @attrs.frozen
 class TlsTrust:
-    """Whom our outgoing connections believe: ``roots`` instead of the platform's, nobody checked without ``verify_peer``."""
+    """Whom our outgoing connections believe: ``roots`` in place of the platform's; anybody without ``verify_peer``."""
 
     verify_peer: bool = True
     roots: tuple[ssl.Certificate, ...] = ()
@@ -60,9 +61,16 @@ class _UnverifiedCreator:
         return SSL.Connection(self._context, None)
 
 
+class _ServerFactory(TLSMemoryBIOFactory):
+    def buildProtocol(self, addr: IAddress | None) -> TLSMemoryBIOProtocol | None:  # type: ignore[override]
+        """None refuses the connection, as the interface has it; Twisted's own would wrap it."""
+        protocol = self.wrappedFactory.buildProtocol(addr)
+        return None if protocol is None else self.protocol(self, protocol)
+
+
 def server_factory(source: ContextSource, factory: IProtocolFactory, clock: IReactorTime) -> TLSMemoryBIOFactory:
     """``factory`` behind TLS, with the certificates of ``source``."""
-    return TLSMemoryBIOFactory(_ServerCreator(source), False, _Refusable(factory), clock)
+    return _ServerFactory(_ServerCreator(source), False, factory, clock)
 
 
 def client_factory(trust: TlsTrust, host: str, factory: IProtocolFactory, clock: IReactorTime) -> TLSMemoryBIOFactory:

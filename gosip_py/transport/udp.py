@@ -9,6 +9,7 @@ from __future__ import annotations
 import socket
 from collections import deque
 from collections.abc import Callable
+from ipaddress import IPv6Address
 
 from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor, IWriteDescriptor
 from twisted.python.failure import Failure
@@ -32,9 +33,11 @@ _MOST_QUEUED = 4096
 _MOST_FLOWS = 8192
 _BUFFER = 4 * 1024 * 1024
 
+SocketAddress = tuple[str, int] | tuple[str, int, int, int]  # as recvfrom gives it, for IPv4 and IPv6
+
 
 def bind_udp(host: str, port: int) -> socket.socket:
-    """A non-blocking socket bound to the numeric ``host``, with the largest buffers that we get. OSError when it cannot."""
+    """A non-blocking socket bound to the numeric ``host``, with the largest buffers that we get; OSError if not."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     bound = socket.socket(family, socket.SOCK_DGRAM)
     try:
@@ -53,9 +56,9 @@ def bind_udp(host: str, port: int) -> socket.socket:
 class UdpFlow(Flow):
     """A peer as one socket of ours sees it. Shared by everything that goes there while it is remembered."""
 
-    __slots__ = ("_address", "_socket")
+    __slots__ = ("_socket", "address")
 
-    def __init__(self, udp: UdpSocket, address: tuple[str, int] | tuple[str, int, int, int]) -> None:
+    def __init__(self, udp: UdpSocket, address: SocketAddress) -> None:
         self.transport = "UDP"
         self.local = udp.local
         self.remote = (address[0], address[1])
@@ -63,7 +66,7 @@ class UdpFlow(Flow):
         self.via_head = identity.via_head
         self.sent_by = identity.sent_by
         self.record_route = identity.record_route
-        self._address = address
+        self.address = address
         self._socket = udp
 
     @property
@@ -147,12 +150,11 @@ class UdpSocket:
         if not self.is_ipv6:
             return self._flows.get(remote) or self._flow_from(remote)
         address = IPv6Address(bare_host(remote[0]))
-        zone = int(address.scope_id) if (address.scope_id or "").isdecimal() else 0
-        if address.scope_id and not zone:
-            zone = socket.if_nametoindex(address.scope_id)
-        return self._flow_from((str(address), remote[1], 0, zone))
+        zone = address.scope_id or ""
+        index = int(zone) if zone.isdecimal() else socket.if_nametoindex(zone) if zone else 0
+        return self._flow_from((str(address), remote[1], 0, index))
 
-    def _flow_from(self, source: tuple[str, int] | tuple[str, int, int, int]) -> UdpFlow:
+    def _flow_from(self, source: SocketAddress) -> UdpFlow:
         flow = self._flows.get(source) or self._older.get(source) or UdpFlow(self, source)
         if len(self._flows) >= _MOST_FLOWS:
             self._flows, self._older = {}, self._flows
@@ -168,7 +170,7 @@ class UdpSocket:
             self._enqueue(data, flow)
             return
         try:
-            self._sendto(data, flow._address)
+            self._sendto(data, flow.address)
         except BlockingIOError:
             self._enqueue(data, flow)
             self._reactor.addWriter(self)
@@ -179,7 +181,7 @@ class UdpSocket:
         while self._queue:
             data, flow = self._queue[0]
             try:
-                self._sendto(data, flow._address)
+                self._sendto(data, flow.address)
             except BlockingIOError:
                 return
             except (OSError, OverflowError) as error:

@@ -36,7 +36,7 @@ def mark_via(request: Request, host: str, port: int) -> None:
     asked = line.find(";rport")
     is_plain = asked > 0 and line[asked + 6 : asked + 7] in ("", ";")
     # The common form is spliced without being decoded; everything else takes the long way.
-    if is_plain and "received" not in line and "," not in line and '"' not in line:
+    if is_plain and "received" not in line.lower() and "," not in line and '"' not in line:
         request.lines[at] = f"{line[:asked]};rport={port};received={host}{line[asked + 6 :]}"
     else:
         request.lines[at] = _mark_decoded(line, host, port)

@@ -98,8 +98,8 @@ class Access:
     def check_origin(self, request: WebRequest) -> None:
         """Raise a 403 when the browser says that another site's page made it write.
 
-        Every browser sends Sec-Fetch-Site (to https and localhost) or Origin with such a request. Who sends neither is no browser, and
-        carries no cookie that its user does not know of.
+        Every browser sends Sec-Fetch-Site (to https and localhost) or Origin with such a request. Who sends neither is
+        no browser, and carries no cookie that its user does not know of.
         """
         site = request.getHeader("Sec-Fetch-Site")
         if site is not None:

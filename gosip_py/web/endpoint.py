@@ -3,8 +3,8 @@
     @endpoint("POST", "/api/users")
     async def create(self, call: Call[UserCreate, Nothing]) -> Created[UserView]: ...
 
-From it come the route, the validation of body and query, the check of role and scope, and the entry in the OpenAPI document. A path
-parameter is an argument of its name: `int` or `str`.
+From it come the route, the validation of body and query, the check of role and scope, and the entry in the OpenAPI
+document. A path parameter is an argument of its name: `int` or `str`.
 """
 
 from __future__ import annotations
@@ -156,8 +156,8 @@ class _Declared:
 class Endpoint:
     """Everything that is known of an endpoint.
 
-    `shape` is the class of its answer (one of SHAPES), `view` the model in it, and `is_page` says that it is for a browser and not
-    part of the API.
+    `shape` is the class of its answer (one of SHAPES), `view` the model in it, and `is_page` says that it is for a
+    browser and not part of the API.
     """
 
     name: str
@@ -214,12 +214,15 @@ def endpoint(
 
 
 def endpoints_of(resource: object) -> list[Endpoint]:
-    """The endpoints that the class of `resource` declares, in the order of its text; raises TypeError for a wrong signature."""
-    found = []
-    for name, perform in vars(type(resource)).items():
-        for declared in getattr(perform, "declared", ()):
-            found.append(_read(resource, name, perform, declared))
-    return found
+    """The endpoints that the class of `resource` declares, in the order of its text.
+
+    Raises TypeError for a signature that is not that of an endpoint.
+    """
+    return [
+        _read(resource, name, perform, declared)
+        for name, perform in vars(type(resource)).items()
+        for declared in getattr(perform, "declared", ())
+    ]
 
 
 def _read(resource: object, name: str, perform: Callable[..., Any], declared: _Declared) -> Endpoint:

@@ -40,7 +40,7 @@ class _Tally:
 
 
 class Lockout:
-    """Tallies by key, in bounded memory: at most `limit` keys, of which the oldest without a lock is forgotten first."""
+    """Tallies by key, in bounded memory: at most `limit` keys; the oldest without a lock goes first."""
 
     def __init__(self, limit: int = LIMIT) -> None:
         self._limit = limit
@@ -70,7 +70,10 @@ class Lockout:
             self._tally(key, now).fail(now)
 
     def succeed(self, account: str, keys: Sequence[str]) -> None:
-        """The attempt succeeded. Only the account is forgiven: an address could otherwise guess on between own successes."""
+        """The attempt succeeded, and the account is forgiven.
+
+        The address is not: it could go on guessing between successes of its own.
+        """
         self.withdraw(keys)
         tally = self._tallies.get(account)
         if tally is not None:

@@ -38,9 +38,10 @@ class ProxyTrust:
         return parsed is not None and any(parsed in network for network in self._networks)
 
     def real_address(self, peer: str, forwarded: Iterable[str]) -> str:
-        """The nearest address that is no trusted proxy, without port; `forwarded` holds the X-Forwarded-For lines in order.
+        """The nearest address that is no trusted proxy, without port.
 
-        Everything to the left of that address was written by somebody we do not trust.
+        `forwarded` holds the X-Forwarded-For lines in order. What stands left of that address was written by somebody
+        whom we do not trust.
         """
         hops = [hop.strip() for line in forwarded for hop in line.split(",")]
         address = _parsed(peer)

@@ -7,7 +7,17 @@ from collections.abc import Sequence
 
 import attrs
 
-__all__ = ["Problem", "Detail", "conflict", "forbidden", "invalid", "locked_out", "not_found", "unauthenticated", "unavailable"]
+__all__ = [
+    "Detail",
+    "Problem",
+    "conflict",
+    "forbidden",
+    "invalid",
+    "locked_out",
+    "not_found",
+    "unauthenticated",
+    "unavailable",
+]
 
 
 @attrs.frozen

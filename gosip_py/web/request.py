@@ -37,7 +37,7 @@ SECURITY_HEADERS = (
     ("Server", "gosip"),
     ("X-Content-Type-Options", "nosniff"),
     ("X-Frame-Options", "DENY"),
-    # Not no-referrer: with it a browser sends "Origin: null" with our own forms, which could not be told from a stranger's.
+    # Not no-referrer: with it a browser sends "Origin: null" with our own forms, as it does with a stranger's.
     ("Referrer-Policy", "same-origin"),
     ("Content-Security-Policy", NOTHING_LOADS),
     ("Cross-Origin-Opener-Policy", "same-origin"),
@@ -47,17 +47,53 @@ SECURITY_HEADERS = (
 STRICT_TRANSPORT = ("Strict-Transport-Security", "max-age=31536000")
 
 
-class WebRequest(Request):
+if TYPE_CHECKING:
+
+    class _Request(Request):
+        """What we use of Twisted's, with the types that it does not give."""
+
+        channel: Any
+        content: Any
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None: ...
+        def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None: ...
+        def process(self) -> None: ...
+        def setHeader(self, name: str | bytes, value: str | bytes) -> None: ...
+        def addCookie(
+            self,
+            k: str,
+            v: str,
+            expires: str | None = None,
+            domain: str | None = None,
+            path: str | None = None,
+            max_age: str | None = None,
+            comment: str | None = None,
+            secure: bool | None = None,
+            httpOnly: bool = False,
+            sameSite: str | None = None,
+        ) -> None: ...
+        def getCookie(self, key: bytes) -> bytes | None: ...
+        def isSecure(self) -> bool: ...
+        def registerProducer(self, producer: object, streaming: bool) -> None: ...
+        def unregisterProducer(self) -> None: ...
+        def write(self, data: bytes) -> None: ...
+        def finish(self) -> None: ...
+
+    class _Site(Site):
+        def __init__(self, resource: Resource, **options: Any) -> None: ...
+
+else:
+    _Request, _Site = Request, Site
+
+
+class WebRequest(_Request):
     """One request.
 
-    `route` is the declared path that it matched, `request_id` names it in the log and in the answer, `peer` is who really sent it.
+    `route` is the declared path that it matched, `request_id` names it in the log and in the answer, `peer` is the
+    address of who really sent it.
     """
 
     log = Logger()
-    if TYPE_CHECKING:
-        site: WebSite
-        content: BytesIO
-        code: int
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -91,7 +127,10 @@ class WebRequest(Request):
             super().requestReceived(command, path, version)
 
     def _refuse(self) -> None:
-        """Answer 413 at once, then read on for a while: closing on unread bytes would reset the answer away (RFC 9112 9.6)."""
+        """Answer 413 at once, then read on for a while.
+
+        Closing on bytes that nobody read would take the answer away from the peer (RFC 9112 9.6).
+        """
         if self._is_refused:
             return
         self._is_refused = True
@@ -106,6 +145,12 @@ class WebRequest(Request):
         # The channel's own time-out starts again with each byte; this one does not.
         site.clock.callLater(LINGER_SECONDS, self.channel.loseConnection)
 
+    @property
+    def body(self) -> bytes:
+        """What was sent with it."""
+        body: bytes = self.content.getvalue()
+        return body
+
     # -- the answer -------------------------------------------------------------------------------------------------
 
     def process(self) -> None:
@@ -114,7 +159,7 @@ class WebRequest(Request):
         self.peer = self._real_address(site.proxies)
         self.request_id = self._given_id(site.proxies) or secrets.token_hex(8)
         site.metrics.http_in_flight.inc()
-        self.notifyFinish().addBoth(self._ended, site.metrics)
+        _ = self.notifyFinish().addBoth(self._ended, site.metrics)
         for name, value in (*site.headers, ("X-Request-Id", self.request_id)):
             self.setHeader(name, value)
         if _is_text(unquote_to_bytes(self.path)):
@@ -163,8 +208,12 @@ class WebRequest(Request):
             LogLevel.debug if self.route in QUIET else LogLevel.info,
             "{method} {route} {status} to {peer}, {milliseconds} ms, request {request_id}",
             # The route, not the path: a query may hold a code.
-            **{"method": method, "route": self.route, "status": status, "peer": self.peer},
-            **{"milliseconds": round(seconds * 1000, 1), "request_id": self.request_id},
+            method=method,
+            route=self.route,
+            status=status,
+            peer=self.peer,
+            milliseconds=round(seconds * 1000, 1),
+            request_id=self.request_id,
         )
 
 
@@ -179,7 +228,7 @@ def _is_text(path: bytes) -> bool:
         return False
 
 
-class WebSite(Site):
+class WebSite(_Site):
     """Makes WebRequests, and holds what each of them needs. `is_https` says that browsers reach us by TLS."""
 
     displayTracebacks = False

@@ -5,7 +5,6 @@ origin -> identity -> role and scope -> query -> body -> the endpoint -> the env
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, get_origin
 from urllib.parse import parse_qsl
@@ -52,7 +51,8 @@ class Routing:
         self.klein = Klein()
         # Two slashes are another path, not a reason to send somebody to a host that he named himself.
         self.klein.url_map.merge_slashes = False
-        self.klein.handle_errors(HTTPException)(_refuse_route)
+        refuse: Any = _refuse_route
+        self.klein.handle_errors(HTTPException)(refuse)
         self._access = access
         self._clock = clock
 
@@ -62,6 +62,10 @@ class Routing:
             self.endpoints.append(endpoint)
             route = self.klein.route(endpoint.route, methods=[endpoint.method], endpoint=endpoint.name)
             route(self._entrance(endpoint))
+
+    def scopes(self) -> frozenset[str]:
+        """What an API token can be limited to."""
+        return frozenset(endpoint.scope for endpoint in self.endpoints if endpoint.role != "nobody")
 
     def _entrance(self, endpoint: Endpoint) -> Callable[..., Deferred[bytes]]:
         def enter(request: WebRequest, **parameters: Any) -> Deferred[bytes]:
@@ -79,7 +83,13 @@ class Routing:
             problem = _problem_of(error)
             if problem is None:
                 problem = Problem(500, "INTERNAL_ERROR", "Something went wrong here; the log says more")
-                self.log.failure("{route} failed, request {request_id}", **_named(request))
+                self.log.failure(
+                    "{route} failed, request {request_id}", route=request.route, request_id=request.request_id
+                )
+            if request.startedWriting:
+                # Half a file is out: a broken connection tells the client, an orderly end would not.
+                request.channel.forceAbortClient()
+                return b""
             return request.prepare(problem)
 
     async def _checked(self, endpoint: Endpoint, request: WebRequest) -> Call[Any, Any]:
@@ -95,14 +105,10 @@ class Routing:
         return Call(body, query, identity, request, now)
 
 
-def _named(request: WebRequest) -> dict[str, str]:
-    return {"route": request.route, "request_id": request.request_id}
-
-
 def _shielded(running: Deferred[bytes]) -> Deferred[bytes]:
     """Klein cancels what it waits for when the client goes away; a change that has begun is finished all the same."""
     waiting: Deferred[bytes] = Deferred()
-    running.addCallbacks(waiting.callback, waiting.errback)
+    _ = running.addCallbacks(waiting.callback, waiting.errback)
     return waiting
 
 
@@ -117,7 +123,7 @@ def _permit(endpoint: Endpoint, identity: Identity) -> None:
         raise forbidden(f"This token lacks the scope {endpoint.scope}")
 
 
-# -- what comes in ------------------------------------------------------------------------------------------------------
+# -- what comes in ----------------------------------------------------------------------------------------------------
 
 
 def _read_query(model: type[BaseModel], request: WebRequest) -> BaseModel:
@@ -150,7 +156,7 @@ def _read_body(endpoint: Endpoint, request: WebRequest) -> BaseModel:
     media_type = (request.getHeader("Content-Type") or "").partition(";")[0].strip().lower()
     if media_type != "application/json":
         raise Problem(415, "UNSUPPORTED_MEDIA_TYPE", "The body is asked for as application/json")
-    return _validated(lambda: endpoint.body.model_validate_json(request.content.getvalue()))
+    return _validated(lambda: endpoint.body.model_validate_json(request.body))
 
 
 def _validated(validate: Callable[[], BaseModel]) -> BaseModel:
@@ -169,7 +175,7 @@ def fault_details(error: ValidationError) -> list[Detail]:
     ]
 
 
-# -- what goes out ------------------------------------------------------------------------------------------------------
+# -- what goes out ----------------------------------------------------------------------------------------------------
 
 
 async def _render(request: WebRequest, answer: Answer) -> bytes:
@@ -213,7 +219,7 @@ async def _pour(request: WebRequest, stream: Stream) -> bytes:
     if request.method == b"HEAD":
         return b""
     reader = _Reader()
-    request.notifyFinish().addBoth(reader.leave)
+    _ = request.notifyFinish().addBoth(reader.leave)
     request.registerProducer(reader, True)
     try:
         async for chunk in stream.chunks:
@@ -271,7 +277,7 @@ class _Reader:
             waiting.callback(None)
 
 
-# -- what goes wrong ----------------------------------------------------------------------------------------------------
+# -- what goes wrong --------------------------------------------------------------------------------------------------
 
 
 def _refuse_route(_klein: object, request: WebRequest, failure: Failure) -> bytes:
@@ -295,8 +301,3 @@ def _problem_of(error: Exception) -> Problem | None:
         case IntegrityError(violation="foreign"):
             return invalid(Detail(error.field, "names nobody"))
     return None
-
-
-def openapi_text(document: Mapping[str, Any]) -> bytes:
-    """The document as it is sent."""
-    return json.dumps(document, separators=(",", ":")).encode()

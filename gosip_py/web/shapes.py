@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Annotated, Any, ClassVar, Literal, cast
+from functools import cache
+from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar, cast
 
 from pydantic import (
     AfterValidator,
@@ -30,12 +31,14 @@ __all__ = [
     "Password",
     "Patch",
     "RowId",
+    "Shown",
     "Text",
     "View",
     "iso_time",
     "one_of",
-    "patch_of",
 ]
+
+R = TypeVar("R", bound=BaseModel)
 
 MAX_ID = 2**53 - 1
 """The largest whole number that JavaScript reads exactly; both databases hold it too."""
@@ -64,22 +67,30 @@ class Body(BaseModel):
         return {name: value for name, value in given.items() if name not in cls.readonly}
 
 
-class Patch(Body):
-    """A body in which every field may be missing."""
+class Patch(Body, Generic[R]):
+    """`Patch[UserReplace]` is the twin of that body in which every field may be missing.
+
+    A missing field is told from null, which is checked like any other value.
+    """
 
     def changes(self) -> dict[str, Any]:
         """The fields that were named."""
         return {name: getattr(self, name) for name in self.model_fields_set}
 
+    @classmethod
+    def __class_getitem__(cls, replaced: Any) -> type[BaseModel]:
+        return _patch_of(replaced)
 
-def patch_of(body: type[Body], name: str) -> type[Patch]:
-    """The twin of `body` with every field optional; a missing field is told from null, which is checked like any value."""
+
+@cache
+def _patch_of(replaced: type[Body]) -> type[BaseModel]:
     fields: dict[str, Any] = {
-        field_name: (Annotated[field.annotation, *field.metadata, Field(repr=field.repr)], Field(default_factory=_unset))
-        for field_name, field in body.model_fields.items()
+        name: (Annotated[field.annotation, Field(), *field.metadata], Field(default_factory=_unset, repr=field.repr))
+        for name, field in replaced.model_fields.items()
     }
-    patch = create_model(name, __base__=Patch, __doc__=f"Any of the fields of {body.__name__}.", **fields)
-    patch.readonly = body.readonly
+    name = replaced.__name__.removesuffix("Replace") + "Patch"
+    patch = create_model(name, __base__=Patch, __doc__=f"Any of the fields of {replaced.__name__}.", **fields)
+    patch.readonly = replaced.readonly
     return patch
 
 
@@ -96,6 +107,13 @@ class View(BaseModel):
 def iso_time(at: float) -> str:
     """Epoch seconds as ISO 8601 in UTC with milliseconds: 2026-01-02T03:04:05.678Z."""
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _printable(given: object) -> object:
+    """Text without the undecodable bytes that a peer may have sent, which JSON does not hold."""
+    if not isinstance(given, str) or given.isascii():
+        return given
+    return given.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _instant(given: object) -> float:
@@ -127,12 +145,15 @@ _PRINTABLE = r"^[^\x00-\x1f\x7f]*$"
 
 IsoTime = Annotated[float, PlainSerializer(iso_time, return_type=str), _TIME_SCHEMA]
 Instant = Annotated[float, BeforeValidator(_instant), _TIME_SCHEMA]
+Shown = Annotated[str, BeforeValidator(_printable)]
 RowId = Annotated[int, Field(ge=1, le=MAX_ID)]
 Text = Annotated[str, StringConstraints(max_length=255, pattern=_PRINTABLE)]
-# The user part of a SIP URI that needs no escaping (RFC 3261 19.1.1), which also keeps it out of the way of the digest's colons.
+# The user part of a SIP URI that needs no escaping (RFC 3261 19.1.1); a colon would end the username in a digest.
 Login = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_+][A-Za-z0-9._+\-]*$")]
-MailAddress = Annotated[str, StringConstraints(max_length=254, pattern=r"^([^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+)?$")]
-Password = Annotated[str, StringConstraints(min_length=8, max_length=1024), Field(repr=False)]
+MailAddress = Annotated[
+    str, StringConstraints(max_length=254, pattern=r"^([^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+)?$")
+]
+Password = Annotated[str, StringConstraints(min_length=8, max_length=1024)]
 
 
 class ListQuery(BaseModel):

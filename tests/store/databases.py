@@ -1,4 +1,4 @@
-"""The databases of the repository tests: each test class runs on SQLite, and its subclass with OnPostgres runs on PostgreSQL."""
+"""The databases of the repository tests: a test class runs on SQLite, its subclass with OnPostgres on PostgreSQL."""
 
 from __future__ import annotations
 

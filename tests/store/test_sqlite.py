@@ -18,7 +18,7 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from gosip_py.store.database import DatabaseError, DatabaseUnavailable, IntegrityError, Row, Transaction
+from gosip_py.store.database import DatabaseError, DatabaseUnavailable, IntegrityError, Transaction
 from gosip_py.store.sqlite import SqliteDatabase, statements
 
 THREADS = IReactorFromThreads(reactor)
@@ -151,18 +151,15 @@ class GroupCommitTests(_Case):
     async def test_nobody_is_answered_before_the_commit(self) -> None:
         seen_elsewhere: list[int] = []
 
-        def look(_: list[Row]) -> None:
+        def look(_: None) -> None:
             with sqlite3.connect(self.path) as other:
                 seen_elsewhere.append(other.execute("SELECT count(*) FROM things").fetchone()[0])
             other.close()
 
-        text = INSERT
-        asked = [
-            Deferred.fromCoroutine(self.database.transact(lambda tx, n=n: tx.execute(text, (n, str(n))))).addCallback(
-                look
-            )
-            for n in range(3)
-        ]
+        def add(number: int) -> Deferred[None]:
+            return Deferred.fromCoroutine(self.add(number)).addCallback(look)
+
+        asked = [add(number) for number in range(3)]
         await gatherResults(asked)
         self.assertTrue(all(count >= place + 1 for place, count in enumerate(seen_elsewhere)), seen_elsewhere)
 
@@ -237,7 +234,7 @@ class TroubleTests(_Case):
     async def test_only_the_owner_may_read_the_file(self) -> None:
         await self.add(1)
         for suffix in ("", "-wal", "-shm"):
-            self.assertEqual(stat.S_IMODE(os.stat(self.path + suffix).st_mode), 0o600, suffix)
+            self.assertEqual(stat.S_IMODE(Path(self.path + suffix).stat().st_mode), 0o600, suffix)
 
 
 # Writes row after row, in groups, and says which were acknowledged.
@@ -309,10 +306,9 @@ class KillTests(TestCase):
 
 class StatementsTests(SynchronousTestCase):
     def test_a_script_is_cut_between_statements_only(self) -> None:
-        script = "-- a; comment\nCREATE TABLE a (t TEXT DEFAULT ';');\n\nCREATE TRIGGER b AFTER INSERT ON a BEGIN\n" + (
-            "  DELETE FROM a;\nEND;\nSELECT 1"
-        )
-        self.assertEqual([found.strip()[:6] for found in statements(script)], ["-- a; ", "CREATE", "SELECT"])
+        table = "-- a; comment\nCREATE TABLE a (t TEXT DEFAULT ';');"
+        trigger = "\nCREATE TRIGGER b AFTER INSERT ON a BEGIN\n  DELETE FROM a;\nEND;"
+        self.assertEqual(statements(f"{table}{trigger} SELECT 1"), [table, trigger, " SELECT 1"])
 
     def test_nothing_to_do(self) -> None:
         self.assertEqual(statements("\n  \n"), [])

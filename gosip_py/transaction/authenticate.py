@@ -1,0 +1,268 @@
+"""Who sent this request: digest authentication of the devices that we know (RFC 3261 22, RFC 7616, RFC 8760).
+
+An answer never tells whether the user or the password was wrong, and takes as long for either. A nonce that is too old, from before a
+restart, or used with this count before, asks for another round (stale=true), but only of whoever knows the password.
+
+Clients of RFC 2069, without qop, are accepted (RFC 3261 22.4 item 8); as they do not count, each nonce serves them once.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import attrs
+from twisted.logger import Logger
+
+from gosip_py.metrics import Metrics
+from gosip_py.sip.digest import (
+    Algorithm,
+    Challenge,
+    Credentials,
+    NonceFactory,
+    NonceState,
+    is_answered_by,
+    parse_credentials,
+)
+from gosip_py.sip.errors import ParseError
+from gosip_py.sip.message import Request
+from gosip_py.sip.uri import parse_uri
+from gosip_py.transaction.validation import Refusal
+
+__all__ = ["Authenticator", "CredentialSource", "DigestAccount", "Identity", "NonceCounts", "Owner"]
+
+STRONGEST_FIRST = (Algorithm.SHA_256, Algorithm.MD5)
+_WINDOW_BITS = 64
+_WINDOW = (1 << _WINDOW_BITS) - 1
+_FIRST = (1 << _WINDOW_BITS) | 1  # count 1 seen, and nothing else; one object for all the nonces that are used once
+_SPENT = (1 << (_WINDOW_BITS + 33)) | _WINDOW  # above every count of eight hexadecimal digits
+_NO_NONCE = "\0"
+
+
+class DigestAccount(Protocol):
+    """A device that may authenticate: HA1 for each algorithm, in hexadecimal, made for ``realm``."""
+
+    @property
+    def id(self) -> int: ...
+    @property
+    def user_id(self) -> int: ...
+    @property
+    def username(self) -> str: ...
+    @property
+    def enabled(self) -> bool: ...
+    @property
+    def realm(self) -> str: ...
+    @property
+    def ha1_md5(self) -> str: ...
+    @property
+    def ha1_sha256(self) -> str: ...
+
+
+class Owner(Protocol):
+    """The person whose device it is."""
+
+    @property
+    def enabled(self) -> bool: ...
+
+
+class CredentialSource(Protocol):
+    """Looks up devices and their owners, in memory."""
+
+    def device_by_username(self, username: str) -> DigestAccount | None: ...
+
+    def user(self, user_id: int) -> Owner | None: ...
+
+
+@attrs.frozen
+class Identity:
+    """Whom a request is from: a device, by its digest username, and its owner."""
+
+    username: str
+    device_id: int
+    user_id: int
+
+
+class NonceCounts:
+    """Which counts (nc) were used with which nonce, so that nothing is accepted twice (RFC 7616 3.4 nc).
+
+    Two generations: a nonce that nobody used for a lifetime, in seconds, is stale and forgotten. When more than ``limit`` are in use, older
+    nonces are given up before their time: ``oldest`` is the time, in epoch seconds, before which nonces must not be taken any more.
+    """
+
+    def __init__(self, lifetime: float, limit: int = 200_000) -> None:
+        self._lifetime = lifetime
+        self._limit = limit
+        self._younger: dict[int, int] = {}
+        self._older: dict[int, int] = {}
+        self._turned_at = 0.0
+        self.oldest = 0.0
+
+    def __len__(self) -> int:
+        return len(self._younger) + len(self._older)
+
+    def accept(self, nonce: str, count: int, now: float) -> bool:
+        """Whether this count was not used with this nonce before; remembers it. Count 0 is of a client that does not count."""
+        if now - self._turned_at > self._lifetime:
+            self._turn(now)
+        # Nonces are ours and random: 64 bits of hash in place of 56 characters of text.
+        key = hash(nonce)
+        seen = self._younger.get(key)
+        if seen is None:
+            seen = self._older.get(key)
+        state = _begin(count) if seen is None else _advance(seen, count)
+        if state is None:
+            return False
+        self._younger[key] = state
+        if len(self._younger) >= self._limit:
+            self.oldest = self._turned_at
+            self._turn(now)
+        return True
+
+    def _turn(self, now: float) -> None:
+        self._older = self._younger
+        self._younger = {}
+        self._turned_at = now
+
+
+def _begin(count: int) -> int:
+    if count == 1:
+        return _FIRST
+    return (count << _WINDOW_BITS) | 1 if count else _SPENT
+
+
+def _advance(state: int, count: int) -> int | None:
+    """The window after ``count``: the highest count in the upper bits, which of the 64 up to it were used in the lower. None: used."""
+    highest, window = state >> _WINDOW_BITS, state & _WINDOW
+    ahead = count - highest
+    if ahead > 0:
+        window = ((window << ahead) | 1) & _WINDOW if ahead < _WINDOW_BITS else 1
+        return (count << _WINDOW_BITS) | window
+    if count == 0 or -ahead >= _WINDOW_BITS or window >> -ahead & 1:
+        return None
+    return state | (1 << -ahead)
+
+
+class Authenticator:
+    """Challenges and verifies. ``algorithms`` are offered in this order (RFC 8760 2.3); ``seconds`` tells the time in epoch seconds."""
+
+    log = Logger()
+
+    def __init__(
+        self,
+        source: CredentialSource,
+        realm: str,
+        nonces: NonceFactory,
+        metrics: Metrics,
+        seconds: Callable[[], float],
+        algorithms: Sequence[Algorithm] = STRONGEST_FIRST,
+    ) -> None:
+        if not algorithms:
+            raise ValueError("at least one algorithm is offered")
+        self._source = source
+        self._realm = realm
+        self._nonces = nonces
+        self._failures = metrics.auth_failures
+        self._seconds = seconds
+        self._algorithms = tuple(algorithms)
+        self._counts = NonceCounts(nonces.lifetime)
+        # Whoever is not known is checked against this, which nobody can answer.
+        self._nobody = secrets.token_hex(32)
+        self._challenges = {is_stale: self._written(is_stale) for is_stale in (False, True)}
+
+    def _written(self, is_stale: bool) -> tuple[tuple[str, str], ...]:
+        """Each challenge in two parts, before and after the nonce."""
+        challenges = (str(Challenge(self._realm, _NO_NONCE, algorithm, is_stale)) for algorithm in self._algorithms)
+        halves = (challenge.partition(_NO_NONCE) for challenge in challenges)
+        return tuple((before, after) for before, _, after in halves)
+
+    def authenticate(self, request: Request, proxy: bool) -> Identity | Refusal:
+        """Whom ``request`` is from, or the refusal: 401, or 407 for a ``proxy``, with fresh challenges; 400 or 403 when no retry helps."""
+        name = "proxy-authorization" if proxy else "authorization"
+        if name not in request.names:
+            return self._challenge(proxy, False, "repeat the request with the credentials of a device")
+        try:
+            credentials = self._ours(request, name)
+            if credentials is None:
+                return self._challenge(proxy, False, f"answer a challenge of the realm {self._realm}")
+            return self._verify(request, credentials, proxy)
+        except ParseError as error:
+            self._failures.child("malformed").inc()
+            return Refusal(400, f"the credentials cannot be used: {error.reason}")
+
+    def strip(self, request: Request) -> None:
+        """Take out the Proxy-Authorization that was for us, before the request is sent on (22.3). Changes ``request``."""
+        values = request.values("proxy-authorization")
+        others = [value for value in values if f'realm="{self._realm}"' not in value]
+        if len(others) < len(values):
+            request.remove("proxy-authorization")
+            for value in others:
+                request.add("proxy-authorization", value)
+
+    def _ours(self, request: Request, name: str) -> Credentials | None:
+        """The first credentials for our realm with an algorithm that we offered; those for other realms are others' (22.3)."""
+        first = request.require(name)
+        fault: ParseError | None = None
+        for value in (first,) if request.names.count(name) == 1 else request.values(name):
+            try:
+                credentials = parse_credentials(value)
+                if credentials.realm == self._realm and credentials.algorithm in self._algorithms:
+                    return credentials
+            except ParseError as error:
+                fault = error
+        if fault is not None:
+            raise fault
+        return None
+
+    def _verify(self, request: Request, credentials: Credentials, proxy: bool) -> Identity | Refusal:
+        account = self._source.device_by_username(credentials.username)
+        # First of all and for everybody: only whoever knows the password learns anything below.
+        if not is_answered_by(credentials, self._secret_of(account, credentials.algorithm), request.method) or account is None:
+            return self._refuse(request, credentials, account, proxy)
+        owner = self._source.user(account.user_id)
+        if not account.enabled or owner is None or not owner.enabled:
+            self._failures.child("disabled").inc()
+            return Refusal(403, f"the device {account.username} is disabled")
+        if credentials.uri != request.uri_text and not _is_same_resource(credentials.uri, request):
+            self._failures.child("uri").inc()
+            return Refusal(400, "the uri of the credentials must be the Request-URI")
+        if not self._is_usable(credentials):
+            return self._challenge(proxy, True, "repeat the request with this nonce")
+        return Identity(account.username, account.id, account.user_id)
+
+    def _secret_of(self, account: DigestAccount | None, algorithm: Algorithm) -> str:
+        if account is None or account.realm != self._realm:
+            return self._nobody
+        return (account.ha1_md5 if algorithm is Algorithm.MD5 else account.ha1_sha256) or self._nobody
+
+    def _is_usable(self, credentials: Credentials) -> bool:
+        """Whether the nonce is fresh and its count new; counts what is not."""
+        now, nonces, counts = self._seconds(), self._nonces, self._counts
+        # A nonce that was given up is made to look as old as it has to be.
+        as_of = max(now, counts.oldest + nonces.lifetime)
+        if nonces.check(credentials.nonce, as_of) is not NonceState.FRESH:
+            self._failures.child("stale").inc()
+            return False
+        count = credentials.nonce_count if "qop" in credentials.parameters else 0
+        if not counts.accept(credentials.nonce, count, now):
+            self._failures.child("replay").inc()
+            return False
+        return True
+
+    def _refuse(self, request: Request, credentials: Credentials, account: DigestAccount | None, proxy: bool) -> Refusal:
+        reason = "unknown_user" if account is None else "password" if account.realm == self._realm else "realm"
+        self._failures.child(reason).inc()
+        self.log.info("credentials refused: {reason}", reason=reason, username=credentials.username, call_id=request.call_id)
+        return self._challenge(proxy, False, "the username or the password is wrong")
+
+    def _challenge(self, proxy: bool, is_stale: bool, explanation: str) -> Refusal:
+        nonce = self._nonces.make(self._seconds())
+        name = "proxy-authenticate" if proxy else "www-authenticate"
+        headers = tuple((name, before + nonce + after) for before, after in self._challenges[is_stale])
+        return Refusal(407 if proxy else 401, explanation, headers)
+
+
+def _is_same_resource(uri_text: str, request: Request) -> bool:
+    """Whether the digest-uri means the same user and host as the Request-URI: a hop on the way may have rewritten the rest (22.4 item 6)."""
+    said, asked = parse_uri(uri_text), request.uri
+    return said.user == asked.user and said.host == asked.host

@@ -1,0 +1,1 @@
+"""gosip against software that nobody here wrote."""
