@@ -10,9 +10,9 @@ import getpass
 import re
 import sys
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import attrs
 from twisted.internet import reactor
@@ -141,19 +141,13 @@ def _on_store(place: Place, work: Callable[[Database], Awaitable[None]]) -> int:
             await database.close()
 
     def main(_reactor: object) -> Deferred[None]:
-        return Deferred.fromCoroutine(_coroutine(opened)).addErrback(faults.append)
+        return Deferred.fromCoroutine(opened()).addErrback(faults.append)
 
-    try:
+    with suppress(SystemExit):  # react ends by it, whatever happened
         react(main, ())
-    except SystemExit as end:
-        if faults:
-            raise CommandFailed(_explain(faults[0])) from None
-        return int(end.code or 0)
+    if faults:
+        raise CommandFailed(_explain(faults[0]))
     return 0
-
-
-def _coroutine(start: Callable[[], Coroutine[Deferred[Any], Any, None]]) -> Coroutine[Deferred[Any], Any, None]:
-    return start()
 
 
 def _explain(fault: Failure) -> str:

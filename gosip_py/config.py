@@ -34,7 +34,9 @@ def parse_listen(text: str) -> tuple[str, int]:
     try:
         address = ipaddress.ip_address(bare)
     except ValueError:
-        raise ValueError("an address:port with a numeric address is asked for, as in 0.0.0.0:5060 or [::]:5060") from None
+        raise ValueError(
+            "an address:port with a numeric address is asked for, as in 0.0.0.0:5060 or [::]:5060"
+        ) from None
     if not colon or not (port.isascii() and port.isdigit()) or int(port) > 65535:
         raise ValueError("the port is a number from 0 to 65535")
     if (address.version == 6) != host.startswith("["):
@@ -68,12 +70,20 @@ class Section(BaseModel):
 
 
 class Sip(Section):
-    domain: str = Field("", max_length=253, pattern=r"^[A-Za-z0-9.\-]*$")
+    domain: str = Field(default="", max_length=253, pattern=r"^[A-Za-z0-9.\-]*$")
     udp: tuple[Listen, ...] = ("0.0.0.0:5060",)
     tcp: tuple[Listen, ...] = ("0.0.0.0:5060",)
     tls: tuple[Listen, ...] = ("0.0.0.0:5061",)
     advertised_address: NumericAddress = ""
-    local_networks: tuple[Network, ...] = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "127.0.0.0/8", "fc00::/7", "fe80::/10", "::1/128")
+    local_networks: tuple[Network, ...] = (
+        "10.0.0.0/8",
+        "172.16.0.0/12",
+        "192.168.0.0/16",
+        "127.0.0.0/8",
+        "fc00::/7",
+        "fe80::/10",
+        "::1/128",
+    )
     timer_t1: Seconds = 0.5
     timer_t2: Seconds = 4.0
     timer_t4: Seconds = 5.0
@@ -90,17 +100,17 @@ class Sip(Section):
 
 
 class Auth(Section):
-    realm: str = Field("gosip", min_length=1, max_length=128, pattern=r'^[^"\\\x00-\x1f]*$')
-    nonce_seconds: Seconds = 300.0
-    algorithms: tuple[Literal["SHA-256", "MD5"], ...] = Field(("SHA-256", "MD5"), min_length=1)
+    realm: str = Field(default="gosip", min_length=1, max_length=128, pattern=r'^[^"\\\x00-\x1f]*$')
+    nonce_seconds: int = Field(default=300, ge=1, le=86400)
+    algorithms: tuple[Literal["SHA-256", "MD5"], ...] = Field(default=("SHA-256", "MD5"), min_length=1)
     trusted_networks: tuple[Network, ...] = ()
 
 
 class Registrar(Section):
-    default_expires: int = Field(1800, ge=1, le=604800)
-    min: int = Field(60, ge=1, le=604800)
-    max: int = Field(7200, ge=1, le=604800)
-    max_contacts: int = Field(10, ge=1, le=1000)
+    default_expires: int = Field(default=1800, ge=1, le=604800)
+    min: int = Field(default=60, ge=1, le=604800)
+    max: int = Field(default=7200, ge=1, le=604800)
+    max_contacts: int = Field(default=10, ge=1, le=1000)
 
     @model_validator(mode="after")
     def _rising(self) -> Registrar:
@@ -111,23 +121,23 @@ class Registrar(Section):
 
 class Http(Section):
     listen: tuple[Listen, ...] = ("0.0.0.0:8080",)
-    public_url: str = Field("", pattern=r"^(https?://[^/]+)?$")
+    public_url: str = Field(default="", pattern=r"^(https?://[^/]+)?$")
     trusted_proxies: tuple[Network, ...] = ()
 
 
 class Store(Section):
-    url: str = Field("", pattern=r"^(sqlite:///.+|postgres(ql)?://.+)?$", repr=False)
-    journal_days: int = Field(365, ge=1, le=36500)
-    session_days: int = Field(30, ge=1, le=36500)
+    url: str = Field(default="", pattern=r"^(sqlite:///.+|postgres(ql)?://.+)?$", repr=False)
+    journal_days: int = Field(default=365, ge=1, le=36500)
+    session_days: int = Field(default=30, ge=1, le=36500)
 
 
 class Limits(Section):
-    transactions: int = Field(200_000, ge=100)
-    connections: int = Field(10_000, ge=1)
-    connections_per_address: int = Field(200, ge=1)
+    transactions: int = Field(default=200_000, ge=100)
+    connections: int = Field(default=10_000, ge=1)
+    connections_per_address: int = Field(default=200, ge=1)
     idle_seconds: Seconds = 3600.0
     call_seconds: Seconds = 43200.0
-    drain_seconds: float = Field(10.0, ge=0, le=86400)
+    drain_seconds: float = Field(default=10.0, ge=0, le=86400)
 
 
 class Settings(Section):

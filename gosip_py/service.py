@@ -9,14 +9,12 @@ import atexit
 import os
 import secrets
 import shutil
-import signal
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from ipaddress import ip_network
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from twisted.application.service import Service
@@ -42,6 +40,7 @@ from gosip_py.registrar.domains import Domains
 from gosip_py.registrar.location import Location
 from gosip_py.registrar.registrar import Registrar, RegistrationLimits
 from gosip_py.registrar.rule import DirectoryRule
+from gosip_py.signals import Signals
 from gosip_py.sip.digest import Algorithm, NonceFactory
 from gosip_py.store.accounts import WebSessions
 from gosip_py.store.address import database_at
@@ -65,6 +64,7 @@ from gosip_py.transport.admission import Limits as ConnectionLimits
 from gosip_py.transport.flow import Flow
 from gosip_py.transport.layer import TransportLayer
 from gosip_py.transport.tls import TlsTrust
+from gosip_py.upkeep import DAY, Upkeep
 from gosip_py.web.live import LocationView
 from gosip_py.web.site import Admin
 from gosip_py.web.system import Certificate, Listener
@@ -72,11 +72,8 @@ from gosip_py.web.system import Certificate, Listener
 __all__ = ["Server", "StartFailed", "open_store"]
 
 DEFAULT_DOMAIN = "gosip.local"
-FOLLOW_SECONDS = 5.0  # how soon a change that another process made to users and devices is seen
-TIDY_SECONDS = 3600.0
 STORE_PATIENCE = 60.0  # how long a start waits for a database that is not there yet
 LEAST_FREE_OCTETS = 64 * 1024 * 1024
-DAY = 86400.0
 
 Stop = Callable[[], Awaitable[object]]
 
@@ -122,30 +119,31 @@ class Server(Service):
         self._certificates: CertificateStore | None = None
         self._setup_code: str | None = None
         self._is_open = False
-        self._is_hurried = False
+        self._signals = Signals(reactor, reactor.stop, self.reload)
         self._opening: Deferred[None] | None = None
 
     # -- start and stop -----------------------------------------------------------------------------------------------
 
     def startService(self) -> None:
         """Begin to open the rooms; "gosip is ready" is logged when all are."""
-        super().startService()
+        Service.startService(self)
         self._opening = Deferred.fromCoroutine(self._open()).addErrback(self._give_up)
 
     def stopService(self) -> Deferred[None]:
         """Let calls end for a while, then close everything. Fires when the last file is closed."""
-        _ = super().stopService()
+        Service.stopService(self)
         return Deferred.fromCoroutine(self._close())
 
     async def _open(self) -> None:
-        self._handle_signals()
+        self._signals.take()
+        self._rooms.callback(self._signals.give_back)
         self._data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         await self._open_store()
         await self._open_people()
         await self._open_signalling()
         await self._listen_sip()
         await self._listen_http()
-        self._start_chores()
+        self._start_upkeep()
         self._is_open = True
         self._announce()
 
@@ -169,22 +167,9 @@ class Server(Service):
         atexit.register(_exit_with_failure)
         self._reactor.stop()
 
-    def _handle_signals(self) -> None:
-        """SIGTERM and SIGINT end with exit code 0 once all is closed (Twisted would end by the signal); a second one hurries. SIGHUP reloads."""
-        def install() -> None:
-            for number, handler in ((signal.SIGTERM, self._stop_by_signal), (signal.SIGINT, self._stop_by_signal), (signal.SIGHUP, self._hup)):
-                before = signal.signal(number, handler)
-                self._rooms.callback(signal.signal, number, before)
-
-        self._reactor.callWhenRunning(install)
-
-    def _stop_by_signal(self, number: int, frame: FrameType | None) -> None:
-        if self.running:
-            self._reactor.callFromThread(self._reactor.stop)
-        self._is_hurried = not self.running
-
-    def _hup(self, number: int, frame: FrameType | None) -> None:
-        self._reactor.callFromThread(lambda: self._background.start("reload", self._reload()))
+    def reload(self) -> None:
+        """Begin to read again what may change under a running server."""
+        _ = self._background.start("reload", self._reload())
 
     async def _reload(self) -> None:
         """Read again what may change under a running server: the certificate, the users and devices."""
@@ -202,7 +187,7 @@ class Server(Service):
         deadline = self._reactor.seconds() + self._settings.limits.drain_seconds
         if self._sessions.calls:
             self.log.info("waiting for {count} calls to end", count=self._sessions.calls)
-        while self._sessions.calls and self._reactor.seconds() < deadline and not self._is_hurried:
+        while self._sessions.calls and self._reactor.seconds() < deadline and not self._signals.is_hurried:
             await deferLater(self._reactor, 0.1)
 
     # -- the rooms, bottom-up -----------------------------------------------------------------------------------------
@@ -224,7 +209,11 @@ class Server(Service):
         while True:
             try:
                 return await open_store(
-                    self._reactor, self._settings, self._data_dir, observe=self._observe_store, changed=self._store_changed
+                    self._reactor,
+                    self._settings,
+                    self._data_dir,
+                    observe=self._observe_store,
+                    changed=self._store_changed,
                 )
             except DatabaseUnavailable as error:
                 if self._reactor.seconds() >= deadline:
@@ -254,7 +243,10 @@ class Server(Service):
         await self._directory.load()
         others = sum(1 for device in self._directory.all_devices() if device.realm != self._settings.auth.realm)
         if others:
-            self.log.warn("{count} devices were made for another realm and cannot sign in until they get a new password", count=others)
+            self.log.warn(
+                "{count} devices were made for another realm and cannot sign in until they get a new password",
+                count=others,
+            )
 
     async def _welcome(self, users: Users) -> None:
         """The first administrator: from the environment, or by whoever holds the code that is shown once."""
@@ -264,7 +256,14 @@ class Server(Service):
             return
         login = email.partition("@")[0]
         hashed = await self._passwords.hash(password)
-        await users.create(login=login, email=email, display_name=login, role="admin", password_hash=hashed, now=self._reactor.seconds())
+        await users.create(
+            login=login,
+            email=email,
+            display_name=login,
+            role="admin",
+            password_hash=hashed,
+            now=self._reactor.seconds(),
+        )
         self.log.info("the administrator {login} was made from the environment", login=login)
 
     async def _open_signalling(self) -> None:
@@ -305,7 +304,12 @@ class Server(Service):
         session_journal = SessionJournal(reactor, self._session_rows.write)
         self._rooms.push_async_callback(session_journal.close)
         self._sessions = Sessions(
-            self._layer.wheel, reactor.seconds, self._bus, self._metrics, settings.limits.call_seconds, session_journal.note
+            self._layer.wheel,
+            reactor.seconds,
+            self._bus,
+            self._metrics,
+            settings.limits.call_seconds,
+            session_journal.note,
         )
         self._rooms.callback(self._layer.stop)
         self._rooms.callback(self._sessions.close, "Server Stopping")
@@ -315,7 +319,9 @@ class Server(Service):
         reactor, settings = self._reactor, self._settings
         nonces = NonceFactory(secrets.token_bytes(32), settings.auth.nonce_seconds)
         algorithms = tuple(Algorithm(name) for name in settings.auth.algorithms)
-        authenticator = Authenticator(self._directory, settings.auth.realm, nonces, self._metrics, reactor.seconds, algorithms)
+        authenticator = Authenticator(
+            self._directory, settings.auth.realm, nonces, self._metrics, reactor.seconds, algorithms
+        )
         rule = DirectoryRule(self._directory)
         limits = settings.registrar
         bounds = RegistrationLimits(limits.default_expires, limits.min, limits.max, limits.max_contacts)
@@ -379,32 +385,16 @@ class Server(Service):
 
     # -- while it runs ------------------------------------------------------------------------------------------------
 
-    def _start_chores(self) -> None:
+    def _start_upkeep(self) -> None:
+        kept = self._settings.store
+        prunes = (
+            (self._call_rows.prune, kept.journal_days * DAY),
+            (self._session_rows.prune, kept.session_days * DAY),
+            (WebSessions(self._database).prune, 0.0),
+            (Bindings(self._database).prune, 0.0),
+        )
         self._rooms.push_async_callback(self._background.stop)
-        _ = self._background.start("follow the directory", self._follow_directory())
-        _ = self._background.start("tidy the store", self._tidy_store())
-
-    async def _follow_directory(self) -> None:
-        while True:
-            await deferLater(self._reactor, FOLLOW_SECONDS)
-            try:
-                await self._directory.follow()
-            except DatabaseUnavailable:
-                continue  # what is in memory goes on serving
-
-    async def _tidy_store(self) -> None:
-        """Drop what is older than it has to be kept."""
-        store = self._settings.store
-        while True:
-            now = self._reactor.seconds()
-            try:
-                await self._call_rows.prune(now - store.journal_days * DAY)
-                await self._session_rows.prune(now - store.session_days * DAY)
-                await WebSessions(self._database).prune(now)
-                await Bindings(self._database).prune(now)
-            except DatabaseUnavailable:
-                self.log.info("the store is not tidied now: it does not answer")
-            await deferLater(self._reactor, TIDY_SECONDS)
+        Upkeep(self._reactor, self._background, self._directory, prunes).start()
 
     async def missing(self) -> Mapping[str, str]:
         """What keeps the server from working, by part; empty when it is ready."""
@@ -446,7 +436,9 @@ class Server(Service):
             self.log.info("TLS shows a self-signed certificate, SHA-256 {fingerprint}", fingerprint=store.fingerprint)
         if self._setup_code is not None and self._http:
             base = self._settings.http.public_url or _url_of(self._http[0])
-            self.log.info("set up the first administrator at {url}/setup?code={code}", url=base.rstrip("/"), code=self._setup_code)
+            self.log.info(
+                "set up the first administrator at {url}/setup?code={code}", url=base.rstrip("/"), code=self._setup_code
+            )
         self.log.info("gosip {version} is ready", version=__version__)
 
 
@@ -501,4 +493,3 @@ def _exit_with_failure() -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(1)
-

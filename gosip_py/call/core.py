@@ -126,7 +126,9 @@ class Core:
 
     def _register(self, transaction: ServerTransaction, request: Request) -> Refusal | None:
         if not self._domains.contains(request.uri):
-            return Refusal(404, f"register at {self._domains.canonical}; nobody is registered for {request.uri.host} here")
+            return Refusal(
+                404, f"register at {self._domains.canonical}; nobody is registered for {request.uri.host} here"
+            )
         self._registrar.receive_request(transaction)
         return None
 
@@ -148,7 +150,10 @@ class Core:
             if isinstance(caller, Refusal):
                 return caller
             if self._ends_here(request, transaction.flow):
-                return Refusal(481, "there is no such dialog here: it has ended, or the tags and the Call-ID are not those of the dialog")
+                return Refusal(
+                    481,
+                    "there is no such dialog here: it has ended, or the tags and the Call-ID are not those of the dialog",
+                )
         self._proxy.relay_in_dialog(transaction, session)
         return None
 

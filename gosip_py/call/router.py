@@ -1,6 +1,7 @@
 """Who is meant by a Request-URI, and where they can be reached now (RFC 3261 16.5).
 
-Looks into memory only. A person's login stands for everything that person registered, a device's name for that device alone.
+Looks into memory only. A person's login stands for everything that person registered, a device's name for that device
+alone.
 """
 
 from __future__ import annotations
@@ -42,7 +43,10 @@ class Contacts(Protocol):
 
 @attrs.frozen
 class LocalTarget:
-    """One registered phone: the Request-URI to write, where to send it, the Route values on the way, q in thousandths, whose it is."""
+    """One registered phone.
+
+    ``uri_text`` is the Request-URI to write, ``path`` the Route values on the way, ``q`` is in thousandths.
+    """
 
     uri_text: str
     target: Target

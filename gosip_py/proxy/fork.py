@@ -58,7 +58,17 @@ class Reach(Protocol):
 class Branch:
     """One client transaction of the context, from before it has a flow until its final response."""
 
-    __slots__ = ("cancel_reason", "client", "context", "copy", "final", "is_cancelled", "is_upgraded", "target", "timer_c")
+    __slots__ = (
+        "cancel_reason",
+        "client",
+        "context",
+        "copy",
+        "final",
+        "is_cancelled",
+        "is_upgraded",
+        "target",
+        "timer_c",
+    )
 
     def __init__(self, context: ResponseContext, target: ProxyTarget, copy: Request) -> None:
         self.context = context
@@ -84,7 +94,9 @@ class Branch:
         if self.final is not None:
             return
         if flow is None:
-            self._finish(self.context.refusal(502, "The next hop has no address: check the contact or the domain."), ours=True)
+            self._finish(
+                self.context.refusal(502, "The next hop has no address: check the contact or the domain."), ours=True
+            )
             return
         context = self.context
         if self.is_cancelled:

@@ -45,7 +45,12 @@ class Proxy:
     """Forwards; owns no dialog, but tells the sessions what passes."""
 
     def __init__(
-        self, layer: TransactionLayer, transport: Transport, resolver: Resolver, sessions: Sessions, timer_c_seconds: float
+        self,
+        layer: TransactionLayer,
+        transport: Transport,
+        resolver: Resolver,
+        sessions: Sessions,
+        timer_c_seconds: float,
     ) -> None:
         self._layer = layer
         self._transport = transport
@@ -61,14 +66,21 @@ class Proxy:
     # -- what arrives -----------------------------------------------------------------------------------------------
 
     def start_call(
-        self, transaction: ServerTransaction, request: Request, targets: tuple[ProxyTarget, ...], caller: Caller, callee_user: str
+        self,
+        transaction: ServerTransaction,
+        request: Request,
+        targets: tuple[ProxyTarget, ...],
+        caller: Caller,
+        callee_user: str,
     ) -> None:
         """Forward an initial INVITE to every target as ``request``, and open its journal row."""
         call = self._sessions.start(transaction.request, caller, callee_user)
         transaction.reply(100)
         self._fork(transaction, targets, CallOutcome(self._sessions, call, transaction.flow), request)
 
-    def refuse_call(self, transaction: ServerTransaction, status: int, explanation: str, caller: Caller, callee_user: str) -> None:
+    def refuse_call(
+        self, transaction: ServerTransaction, status: int, explanation: str, caller: Caller, callee_user: str
+    ) -> None:
         """Answer an initial INVITE ourselves; it has its journal row like any call."""
         call = self._sessions.start(transaction.request, caller, callee_user)
         transaction.reply(status, explanation=explanation)
@@ -123,7 +135,9 @@ class Proxy:
             if receiver.contact == copy.uri_text or self.is_ours(copy.uri):
                 flow = receiver.flow
         where = target_of(next_hop(copy))
-        return ProxyTarget(copy.uri_text, where if flow is None else Target(where.transport, where.host, where.port, flow))
+        return ProxyTarget(
+            copy.uri_text, where if flow is None else Target(where.transport, where.host, where.port, flow)
+        )
 
     def reach(self, target: Target, size: int, then: Callable[[Flow | None], None], allow_upgrade: bool = True) -> None:
         """Find a flow to ``target`` and hand it on; a name is looked up first."""

@@ -48,7 +48,18 @@ class Party:
 class Call:
     """One initial INVITE and what became of it. ``id`` sorts by time."""
 
-    __slots__ = ("_is_over", "answered_at", "direction", "early", "id", "is_ringing", "live", "registry", "request", "started_at")
+    __slots__ = (
+        "_is_over",
+        "answered_at",
+        "direction",
+        "early",
+        "id",
+        "is_ringing",
+        "live",
+        "registry",
+        "request",
+        "started_at",
+    )
 
     def __init__(self, registry: Sessions, request: Request, started_at: float, direction: Direction) -> None:
         self.id = f"{int(started_at * 1000):012x}{new_token(12)}"
@@ -141,7 +152,13 @@ class Sessions:
     """
 
     def __init__(
-        self, wheel: TimerWheel, now: Callable[[], float], bus: Bus, metrics: Metrics, call_seconds: float, changed: Callable[[Session], None]
+        self,
+        wheel: TimerWheel,
+        now: Callable[[], float],
+        bus: Bus,
+        metrics: Metrics,
+        call_seconds: float,
+        changed: Callable[[Session], None],
     ) -> None:
         self.now = now
         self.bus = bus
@@ -317,4 +334,3 @@ def session_timer_of(response: Response) -> tuple[int | None, str | None]:
     except ParseError:
         return None, None
     return interval, refresher.lower() if name.lower() == "refresher" and refresher else None
-

@@ -32,7 +32,10 @@ _Q = re.compile(r"(?:0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)\Z")
 
 @attrs.frozen
 class Wanted:
-    """One Contact value, decoded. ``expires`` is its own parameter in seconds or None, ``q`` in thousandths, ``written`` the value itself."""
+    """One Contact value, decoded.
+
+    ``expires`` is its own parameter in seconds or None, ``q`` in thousandths, ``written`` the value itself.
+    """
 
     uri_text: str
     expires: int | None
@@ -43,7 +46,7 @@ class Wanted:
 
 
 def read_wanted(value: str) -> Wanted:
-    """Decode one Contact value other than ``*``. ParseError when it is no address with a URI of ours to reach, or has a bad q."""
+    """Decode one Contact value other than ``*``; ParseError when nobody could call it, or its q is bad."""
     address = parse_address(value)
     address.uri  # noqa: B018 - what cannot be read can never be called
     parameters = address.parameters

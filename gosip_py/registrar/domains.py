@@ -1,6 +1,7 @@
 """The names under which this server is addressed, and the addresses of record below them (RFC 3261 10.3 items 1 and 5).
 
-A phone may know us by our domain or by any of our addresses: it is one set of users, so every name folds into one canonical domain.
+A phone may know us by our domain or by any of our addresses: it is one set of users, so every name folds into one
+canonical domain.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """The location service: which contacts an address of record has now (RFC 3261 10).
 
-Everything is in memory and each change is put to the store's writer. A contact is a binding record with the flow on which its phone was
-heard. Expiry is one heap with one entry for each contact: a refresh leaves the entry, which finds its new place when it comes up.
+Everything is in memory and each change is put to the store's writer. A contact is a binding record with the flow on
+which its phone was heard. Expiry is one heap with one entry for each contact: a refresh leaves the entry, which finds
+its new place when it comes up.
 """
 
 from __future__ import annotations
@@ -48,14 +49,17 @@ class BindingSource(Protocol):
 class Contact:
     """A binding, and how its phone is reached now.
 
-    ``flow`` is the one its last REGISTER came on, None after a restart or when the connection failed. ``is_at_source`` says that the phone is
-    reached at the address it was heard from rather than at the one in its contact URI. ``wanted`` is what its phone asked for last, None after a restart: a
-    refresh in the same words need not be decoded again.
+    ``flow`` is the one its last REGISTER came on, None after a restart or when the connection failed. ``is_at_source``
+    says that the phone is reached at the address it was heard from rather than at the one in its contact URI.
+    ``wanted`` is what its phone asked for last, None after a restart: a refresh in the same words need not be decoded
+    again.
     """
 
     __slots__ = ("_queued_at", "binding", "flow", "is_at_source", "key", "wanted")
 
-    def __init__(self, binding: Binding, flow: Flow | None, is_at_source: bool = True, wanted: Wanted | None = None) -> None:
+    def __init__(
+        self, binding: Binding, flow: Flow | None, is_at_source: bool = True, wanted: Wanted | None = None
+    ) -> None:
         self.binding = binding
         self.flow = flow
         self.is_at_source = is_at_source
@@ -98,7 +102,7 @@ class Contact:
 
 
 def _target_of(uri: Uri, transport: str = "") -> Target:
-    """Where ``uri`` says that it is; without a transport in it, ``transport`` is taken, or the default (RFC 3263 4.1)."""
+    """Where ``uri`` says that it is, by ``transport`` or the default when it names none (RFC 3263 4.1)."""
     chosen = "TLS" if uri.is_secure else uri.transport or transport or "UDP"
     return Target(chosen, uri.host.strip("[]"), uri.port or _DEFAULT_PORTS.get(chosen, 5060))
 
@@ -106,7 +110,8 @@ def _target_of(uri: Uri, transport: str = "") -> Target:
 class Location:
     """Every contact of every address of record.
 
-    Times are epoch seconds. ``start`` makes it expire contacts by itself; an expired contact is never handed out in any case.
+    Times are epoch seconds. ``start`` makes it expire contacts by itself; an expired contact is never handed out in any
+    case.
     """
 
     log = Logger()
@@ -209,7 +214,7 @@ class Location:
                 del self._by_flow[flow]
 
     def flow_failed(self, flow: Flow) -> None:
-        """A connection is gone. Its contacts stay until they expire, to be reached at their own addresses from now on."""
+        """A connection is gone. Its contacts stay until they expire, and are reached at their own addresses."""
         for contact in self._by_flow.pop(flow, ()):
             contact.flow = None
 
@@ -255,7 +260,7 @@ class Location:
             self._sweep = None
 
     async def restore(self, source: BindingSource, now: float) -> int:
-        """Take in what ``source`` kept of an earlier run; how many contacts that were. Who registered meanwhile is left alone."""
+        """Take in what ``source`` kept, but for who registered meanwhile; how many contacts that were."""
         restored = 0
         for binding in await source.load_all(now):
             if any(contact.binding.contact == binding.contact for contact in self._contacts.get(binding.aor, ())):

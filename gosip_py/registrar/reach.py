@@ -1,7 +1,7 @@
 """Whether a phone is reached where it was heard, or where its contact says (RFC 3261 10, RFC 3581, RFC 5626 in spirit).
 
-Behind a NAT the contact names an address that nobody else can reach, and the source of the REGISTER is the only way back. A contact may
-also name a third party on purpose, and then the source is the wrong place.
+Behind a NAT the contact names an address that nobody else can reach, and the source of the REGISTER is the only way
+back. A contact may also name a third party on purpose, and then the source is the wrong place.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from gosip_py.transport.flow import Address, Flow
 __all__ = ["is_at_source", "source_text"]
 
 _DEFAULT_PORT = 5060
-# What a contact may call the transport of the connection it came by: sips with transport=tcp is TLS (RFC 3261 26.2.2), ws is said for both (RFC 7118 5).
+# What a contact may call the transport of the connection it came by: sips with transport=tcp is TLS (RFC 3261 26.2.2),
+# ws is said for both (RFC 7118 5).
 _ALIASES = {"TLS": "TCP", "WSS": "WS"}
 
 
@@ -26,7 +27,8 @@ def source_text(address: Address) -> str:
 def is_at_source(contact: Uri, via: Via, flow: Flow, has_path: bool) -> bool:
     """Whether requests for ``contact`` go to where its REGISTER, with this top Via, came from.
 
-    With a Path the sender was a proxy on the way: its connection is used, but a datagram goes to the address in the Path.
+    With a Path the sender was a proxy on the way: its connection is used, but a datagram goes to the address in the
+    Path.
     """
     if has_path:
         return flow.is_reliable
@@ -43,7 +45,10 @@ def is_at_source(contact: Uri, via: Via, flow: Flow, has_path: bool) -> bool:
 
 
 def _is_translated(via: Via, flow: Flow) -> bool:
-    """Whether the sender is not where it believes to be. A port alone tells so only of one that listens where it sends from (RFC 3581 3)."""
+    """Whether the sender is not where it believes to be.
+
+    A port alone tells so only of one that listens where it sends from (RFC 3581 3).
+    """
     host, port = flow.remote
     if via.host.lower().strip("[]") != host:
         return True

@@ -35,14 +35,16 @@ __all__ = ["Registrar", "RegistrationLimits", "RegistrationRule"]
 EXTENSIONS = frozenset(("path",))
 _BRIEF = 3600  # seconds; only what is shorter may be refused as too brief (10.3 item 7)
 # The To of nearly every REGISTER: no display name with quotes, no escapes, no parameters.
-_PLAIN_TO = re.compile(r"[Tt][Oo]?[ \t]*:[^<>\"]*<sips?:([A-Za-z0-9\-_.!~*'()&=+$]+)@([a-z0-9.\-]+)(?::[0-9]{1,5})?>[^,\r\n]*\Z")
+_PLAIN_TO = re.compile(
+    r"[Tt][Oo]?[ \t]*:[^<>\"]*<sips?:([A-Za-z0-9\-_.!~*'()&=+$]+)@([a-z0-9.\-]+)(?::[0-9]{1,5})?>[^,\r\n]*\Z"
+)
 
 
 class RegistrationRule(Protocol):
     """Who may change which bindings."""
 
     def registrable(self, identity: Identity, user: str) -> str | None:
-        """The user part, in its canonical spelling, of the address of record that ``user`` names; None when it is not this identity's."""
+        """``user`` in its canonical spelling; None when that address of record is not this identity's."""
 
 
 @attrs.frozen
@@ -103,16 +105,20 @@ class Registrar:
     def receive_request(self, transaction: ServerTransaction) -> None:
         """Answer a REGISTER whose Request-URI is ours and whose syntax has been checked."""
         request = transaction.request
-        answer: list[tuple[str, str]] | Identity | Refusal | None = self._validation.refuse(request)
-        if answer is None:
-            answer = self._authenticator.authenticate(request, proxy=False)
-            if isinstance(answer, Identity):
-                answer = self.register(request, transaction.flow, answer)
-                if isinstance(answer, list):
-                    transaction.reply(200, headers=answer)
-                    return
-                self._note(request, answer)
-        answer.send(transaction)
+        refusal = self._validation.refuse(request)
+        if refusal is not None:
+            refusal.send(transaction)
+            return
+        identity = self._authenticator.authenticate(request, proxy=False)
+        if isinstance(identity, Refusal):
+            identity.send(transaction)
+            return
+        answer = self.register(request, transaction.flow, identity)
+        if isinstance(answer, Refusal):
+            self._note(request, answer)
+            answer.send(transaction)
+            return
+        transaction.reply(200, headers=answer)
 
     def _note(self, request: Request, refusal: Refusal) -> None:
         self.log.info(
@@ -123,7 +129,7 @@ class Registrar:
         )
 
     def register(self, request: Request, flow: Flow, identity: Identity) -> list[tuple[str, str]] | Refusal:
-        """Steps 4 to 8 of 10.3: the headers of the 200, with every binding that there is afterwards, or the refusal and no change."""
+        """Items 4 to 8: the headers of the 200 with every binding, or the refusal and no change."""
         now = self._seconds()
         # What has expired must be gone before its contact can be added again under the same key.
         self._location.expire(now)
@@ -137,7 +143,7 @@ class Registrar:
         return refusal if refusal is not None else self._current(request, aor, now)
 
     def _address_of_record(self, request: Request, identity: Identity) -> str | Refusal:
-        """Items 4 and 5: the canonical address of record that To names. From is whoever sent the request, not who is registered."""
+        """Items 4 and 5: the canonical address of record that To names; From is only whoever sent the request."""
         match = _PLAIN_TO.match(request.lines[request.names.index("to")])
         if match is not None:
             user, host = match.groups()
@@ -163,7 +169,9 @@ class Registrar:
         plan = self._plan(origin, contacts, values)
         if isinstance(plan, Refusal):
             return plan
-        refusal = self._make_room(contacts, plan, now) if len(contacts) + len(plan) > self._limits.max_contacts else None
+        refusal = (
+            self._make_room(contacts, plan, now) if len(contacts) + len(plan) > self._limits.max_contacts else None
+        )
         if refusal is None:
             for step in plan:
                 self._commit(origin, step)
@@ -206,7 +214,10 @@ class Registrar:
         return Refusal(423, f"register for at least {least} seconds", (("min-expires", least),))
 
     def _make_room(self, contacts: list[Contact], plan: list[_Step], now: float) -> Refusal | None:
-        """Keep within the limit of contacts. Those whose connection is gone give way, oldest first: their phones came back by another."""
+        """Keep within the limit of contacts.
+
+        Those whose connection is gone give way, oldest first: their phones came back by another.
+        """
         added = sum(step.contact is None and step.expires > 0 for step in plan)
         removed = sum(step.contact is not None and step.expires == 0 for step in plan)
         excess = len(contacts) + added - removed - self._limits.max_contacts
@@ -259,7 +270,7 @@ class Registrar:
         self._location.add(Contact(binding, flow, at_source, wanted), origin.now)
 
     def _refresh(self, origin: _Origin, contact: Contact, wanted: Wanted, expires: int) -> None:
-        """The texts of the old record are used again where they are the same: one object each, however often a phone refreshes."""
+        """Give a contact a new record, which shares the texts that did not change with the old one."""
         flow, path, old, before = origin.flow, origin.path, contact.binding, contact.flow
         is_unmoved = before is not None and before.remote == flow.remote and before.transport == flow.transport
         if not is_unmoved or contact.wanted is not wanted or path != old.path:
@@ -301,7 +312,7 @@ class Registrar:
 
 
 def _contact_values(request: Request, contacts: list[Contact]) -> list[str]:
-    """The Contact values. Most requests have the one that a contact was registered with, and then no comma has to be looked for."""
+    """The Contact values, not looked at for commas when it is the one that a contact was registered with."""
     if request.names.count("contact") == 1:
         value = request.require("contact")
         if any(contact.wanted is not None and contact.wanted.written == value for contact in contacts):

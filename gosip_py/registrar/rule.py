@@ -29,7 +29,8 @@ class DirectoryRule:
     def registrable(self, identity: Identity, user: str) -> str | None:
         """The canonical spelling of ``user`` when it is the device's name or its owner's login; None when it is not.
 
-        A login is compared without case. A device whose name is another person's login does not get that person's calls.
+        A login is compared without case. A device whose name is another person's login does not get that person's
+        calls.
         """
         if user == identity.username:
             other = self._directory.user_by_login(user)

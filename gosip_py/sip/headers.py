@@ -23,6 +23,7 @@ _VIA = re.compile(
     re.DOTALL,
 )
 _ADDRESS = re.compile(r'(?:("(?:[^"\\]++|\\.)*+")[ \t]*+|([^<"]*+))<([^<>]*+)>[ \t]*+(;.*)?\Z', re.DOTALL)
+_BARE = re.compile(r'[^ \t",?]++\Z')
 _CSEQ = re.compile(r"([0-9]++)[ \t]++([A-Za-z0-9\-.!%*_+`'~]++)\Z")
 _TAG = re.compile(r";[ \t]*+tag[ \t]*+=[ \t]*+([^; \t]++)", re.IGNORECASE)
 _NOT_AN_ADDRESS = 'an address is not "name" <uri>;parameters'
@@ -125,9 +126,10 @@ def _parse_quoted_address(value: str) -> Address:
 
 def _parse_bare_address(value: str) -> Address:
     uri_text, semicolon, rest = value.partition(";")
-    if not uri_text or "," in uri_text or "?" in uri_text:
-        raise ParseError("an address with a comma or question mark stands in angle brackets")
-    return Address("", uri_text.rstrip(" \t"), parse_parameters(rest) if semicolon else {})
+    uri_text = uri_text.rstrip(" \t")
+    if _BARE.match(uri_text) is None:
+        raise ParseError("an address without angle brackets is empty or holds a comma, a question mark, a blank or a quote")
+    return Address("", uri_text, parse_parameters(rest) if semicolon else {})
 
 
 def _display_tokens(text: str) -> str:

@@ -118,14 +118,14 @@ class StreamFramer:
         """Hold the unfinished head against the bounds, so that what has no end is not collected for ever."""
         buffer = self._buffer
         at = buffer.find(_CRLF, max(self._line_at, self._searched - 1))
-        while at >= 0 and self._lines <= MOST_HEADERS:
+        while at >= 0 and self._lines <= MOST_HEADERS + 1:
             self._check_line(at)
             self._lines += 1
             self._line_at = at + len(_CRLF)
             at = buffer.find(_CRLF, self._line_at)
-        self._check_line(len(buffer))
-        if self._lines > MOST_HEADERS:
+        if self._lines > MOST_HEADERS + 1:  # the start line is one of them
             raise self._unfinished(f"there are more than {MOST_HEADERS} headers")
+        self._check_line(len(buffer))
         if len(buffer) > LARGEST_MESSAGE:
             raise self._unfinished("the headers are larger than 64 KiB")
 

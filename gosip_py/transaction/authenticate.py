@@ -1,9 +1,11 @@
 """Who sent this request: digest authentication of the devices that we know (RFC 3261 22, RFC 7616, RFC 8760).
 
-An answer never tells whether the user or the password was wrong, and takes as long for either. A nonce that is too old, from before a
-restart, or used with this count before, asks for another round (stale=true), but only of whoever knows the password.
+An answer never tells whether the user or the password was wrong, and takes as long for either. A nonce that is too old,
+from before a restart, or used with this count before, asks for another round (stale=true), but only of whoever knows
+the password.
 
-Clients of RFC 2069, without qop, are accepted (RFC 3261 22.4 item 8); as they do not count, each nonce serves them once.
+Clients of RFC 2069, without qop, are accepted (RFC 3261 22.4 item 8); as they do not count, each nonce serves them
+once.
 """
 
 from __future__ import annotations
@@ -84,10 +86,11 @@ class Identity:
 
 
 class NonceCounts:
-    """Which counts (nc) were used with which nonce, so that nothing is accepted twice (RFC 7616 3.4 nc).
+    """Which counts (nc) were used with which nonce, so that nothing is accepted twice (RFC 7616 3.4).
 
-    Two generations: a nonce that nobody used for a lifetime, in seconds, is stale and forgotten. When more than ``limit`` are in use, older
-    nonces are given up before their time: ``oldest`` is the time, in epoch seconds, before which nonces must not be taken any more.
+    Two generations: a nonce that nobody used for a lifetime, in seconds, is stale and forgotten. When more than
+    ``limit`` are in use, older nonces are given up before their time: ``oldest`` is the time, in epoch seconds, before
+    which nonces must not be taken any more.
     """
 
     def __init__(self, lifetime: float, limit: int = 200_000) -> None:
@@ -102,7 +105,7 @@ class NonceCounts:
         return len(self._younger) + len(self._older)
 
     def accept(self, nonce: str, count: int, now: float) -> bool:
-        """Whether this count was not used with this nonce before; remembers it. Count 0 is of a client that does not count."""
+        """Whether this count is new for this nonce, and from now on used; 0 is of a client that does not count."""
         if now - self._turned_at > self._lifetime:
             self._turn(now)
         # Nonces are ours and random: 64 bits of hash in place of 56 characters of text.
@@ -115,7 +118,8 @@ class NonceCounts:
             return False
         self._younger[key] = state
         if len(self._younger) >= self._limit:
-            self.oldest = self._turned_at
+            # All that was used before the last turn goes; nonces tell their time in whole seconds.
+            self.oldest = int(self._turned_at) + 1.0
             self._turn(now)
         return True
 
@@ -132,7 +136,10 @@ def _begin(count: int) -> int:
 
 
 def _advance(state: int, count: int) -> int | None:
-    """The window after ``count``: the highest count in the upper bits, which of the 64 up to it were used in the lower. None: used."""
+    """The state after ``count``; None when it was used, or is too far behind to tell.
+
+    The upper bits are the highest count, the lower 64 tell which of those up to it were used.
+    """
     highest, window = state >> _WINDOW_BITS, state & _WINDOW
     ahead = count - highest
     if ahead > 0:
@@ -144,7 +151,10 @@ def _advance(state: int, count: int) -> int | None:
 
 
 class Authenticator:
-    """Challenges and verifies. ``algorithms`` are offered in this order (RFC 8760 2.3); ``seconds`` tells the time in epoch seconds."""
+    """Challenges and verifies.
+
+    ``algorithms`` are offered in this order (RFC 8760 2.3); ``seconds`` tells the time in epoch seconds.
+    """
 
     log = Logger()
 
@@ -177,7 +187,10 @@ class Authenticator:
         return tuple((before, after) for before, _, after in halves)
 
     def authenticate(self, request: Request, proxy: bool) -> Identity | Refusal:
-        """Whom ``request`` is from, or the refusal: 401, or 407 for a ``proxy``, with fresh challenges; 400 or 403 when no retry helps."""
+        """Whom ``request`` is from, or the refusal.
+
+        401, or 407 for a ``proxy``, comes with fresh challenges; 400 or 403 when no other answer to them would help.
+        """
         name = "proxy-authorization" if proxy else "authorization"
         if name not in request.names:
             return self._challenge(proxy, False, "repeat the request with the credentials of a device")
@@ -191,7 +204,7 @@ class Authenticator:
             return Refusal(400, f"the credentials cannot be used: {error.reason}")
 
     def strip(self, request: Request) -> None:
-        """Take out the Proxy-Authorization that was for us, before the request is sent on (22.3). Changes ``request``."""
+        """Take the Proxy-Authorization that was for us out of ``request``, before it is sent on (22.3)."""
         values = request.values("proxy-authorization")
         others = [value for value in values if f'realm="{self._realm}"' not in value]
         if len(others) < len(values):
@@ -200,24 +213,36 @@ class Authenticator:
                 request.add("proxy-authorization", value)
 
     def _ours(self, request: Request, name: str) -> Credentials | None:
-        """The first credentials for our realm with an algorithm that we offered; those for other realms are others' (22.3)."""
+        """The first credentials for our realm with an algorithm that we offered (22.3)."""
         first = request.require(name)
         fault: ParseError | None = None
         for value in (first,) if request.names.count(name) == 1 else request.values(name):
+            if value[:7].lower() != "digest ":
+                continue
             try:
                 credentials = parse_credentials(value)
-                if credentials.realm == self._realm and credentials.algorithm in self._algorithms:
-                    return credentials
             except ParseError as error:
                 fault = error
+                continue
+            if credentials.realm == self._realm and self._has_offered(credentials):
+                return credentials
         if fault is not None:
             raise fault
         return None
 
+    def _has_offered(self, credentials: Credentials) -> bool:
+        try:
+            return credentials.algorithm in self._algorithms
+        except ParseError:
+            return False
+
     def _verify(self, request: Request, credentials: Credentials, proxy: bool) -> Identity | Refusal:
         account = self._source.device_by_username(credentials.username)
         # First of all and for everybody: only whoever knows the password learns anything below.
-        if not is_answered_by(credentials, self._secret_of(account, credentials.algorithm), request.method) or account is None:
+        if (
+            not is_answered_by(credentials, self._secret_of(account, credentials.algorithm), request.method)
+            or account is None
+        ):
             return self._refuse(request, credentials, account, proxy)
         owner = self._source.user(account.user_id)
         if not account.enabled or owner is None or not owner.enabled:
@@ -249,10 +274,14 @@ class Authenticator:
             return False
         return True
 
-    def _refuse(self, request: Request, credentials: Credentials, account: DigestAccount | None, proxy: bool) -> Refusal:
+    def _refuse(
+        self, request: Request, credentials: Credentials, account: DigestAccount | None, proxy: bool
+    ) -> Refusal:
         reason = "unknown_user" if account is None else "password" if account.realm == self._realm else "realm"
         self._failures.child(reason).inc()
-        self.log.info("credentials refused: {reason}", reason=reason, username=credentials.username, call_id=request.call_id)
+        self.log.info(
+            "credentials refused: {reason}", reason=reason, username=credentials.username, call_id=request.call_id
+        )
         return self._challenge(proxy, False, "the username or the password is wrong")
 
     def _challenge(self, proxy: bool, is_stale: bool, explanation: str) -> Refusal:
@@ -263,6 +292,9 @@ class Authenticator:
 
 
 def _is_same_resource(uri_text: str, request: Request) -> bool:
-    """Whether the digest-uri means the same user and host as the Request-URI: a hop on the way may have rewritten the rest (22.4 item 6)."""
+    """Whether the digest-uri means the Request-URI: a hop may have rewritten all but user and host (22.4 item 6).
+
+    Some clients (SIPp) sign the host alone; what they sign is good for one request, because its count is.
+    """
     said, asked = parse_uri(uri_text), request.uri
-    return said.user == asked.user and said.host == asked.host
+    return said.host == asked.host and said.user in ("", asked.user)

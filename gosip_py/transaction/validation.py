@@ -1,6 +1,7 @@
-"""What a request must be before anybody acts on it: checks in a fixed order, the first that fails answers (RFC 3261 8.2, 16.3).
+"""What a request must be before anybody acts on it (RFC 3261 8.2, 16.3).
 
-A check is a callable with a stage; a chain is a sorted tuple of them. The verdict is a value: None, or the refusal to send.
+Checks run in a fixed order, and the first that fails answers. A check is a callable with a stage, a chain a sorted
+tuple of them, and a verdict a value: None, or the refusal to send.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ __all__ = [
     "syntax",
 ]
 
-# RFC 3261 8.1.1, in its order. Max-Forwards is the sixth there: a peer of RFC 2543 does not know it, and 16.3 item 3 lets it be absent.
+# RFC 3261 8.1.1, in its order. Max-Forwards is the sixth there: a peer of RFC 2543 does not know it, and 16.3 item 3
+# lets it be absent.
 _MANDATORY = ("to", "from", "cseq", "call-id", "via")
 _MANDATORY_SET = frozenset(_MANDATORY)
 # What is said twice here leaves open who is meant or how long; a second User-Agent hurts nobody.
@@ -45,7 +47,8 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+\-.]*\Z")
 # The From or To of nearly every request: what matches needs no closer look.
 _PLAIN_ADDRESS = re.compile(
     r"[FTft][A-Za-z]*[ \t]*:[ \t]*(?:\"[^\"\\\r\n]*\"[ \t]*|[A-Za-z0-9\-.!%*_+`'~]*[ \t]*)"
-    r"<sips?:(?:[A-Za-z0-9\-_.!~*'()&=+$]+@)?[A-Za-z0-9.\-]+(?::[0-9]{1,5})?>(?:;[A-Za-z0-9\-.]+(?:=[A-Za-z0-9\-.!%*_+`'~]+)?)*\Z"
+    r"<sips?:(?:[A-Za-z0-9\-_.!~*'()&=+$]+@)?[A-Za-z0-9.\-]+(?::[0-9]{1,5})?>"
+    r"(?:;[A-Za-z0-9\-.]+(?:=[A-Za-z0-9\-.!%*_+`'~]+)?)*\Z"
 )
 _MOST_HOPS = 255
 
@@ -61,7 +64,10 @@ class Stage(enum.IntEnum):
 
 @attrs.frozen
 class Refusal:
-    """A request that will not be served. ``explanation`` goes into a Warning and says what to do; ``headers`` are (canonical name, value)."""
+    """Why a request will not be served.
+
+    ``explanation`` goes into a Warning and says what to do; ``headers`` are (canonical name, value).
+    """
 
     status: int
     explanation: str = ""
@@ -181,7 +187,8 @@ def _scheme_of(uri_text: str) -> str | None:
     return scheme.lower() if colon and _SCHEME.match(scheme) is not None else None
 
 
-# -- for whoever forwards (16.3) -----------------------------------------------------------------------------------------
+# -- for whoever forwards (16.3)
+# -----------------------------------------------------------------------------------------
 
 
 def hops_left() -> Check:
@@ -196,7 +203,8 @@ def _refuse_last_hop(request: Request) -> Refusal | None:
     return Refusal(483, "Max-Forwards reached 0 here: look for a loop, or send a larger value")
 
 
-# -- for whoever answers (8.2) -------------------------------------------------------------------------------------------
+# -- for whoever answers (8.2)
+# -------------------------------------------------------------------------------------------
 
 
 def allowed_methods(methods: Collection[str]) -> Check:
@@ -212,7 +220,10 @@ def allowed_methods(methods: Collection[str]) -> Check:
 
 
 def supported_extensions(tokens: Collection[str], header: str = "require") -> Check:
-    """420 with Unsupported for option tags in ``header`` (``require`` 8.2.2.3, ``proxy-require`` 16.3 item 5) that are not in ``tokens``."""
+    """420 with Unsupported for an option tag that is not in ``tokens``.
+
+    ``header`` is ``require`` (8.2.2.3) or ``proxy-require`` (16.3 item 5).
+    """
     known = frozenset(token.lower() for token in tokens)
 
     def refuse(request: Request) -> Refusal | None:

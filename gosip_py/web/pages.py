@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from urllib.parse import parse_qsl
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from twisted.web.template import Tag, flattenString, tags
 
 from gosip_py.store.database import DatabaseUnavailable
@@ -49,6 +49,12 @@ FIELDS = (
 )
 
 
+class SetupLink(BaseModel):
+    """The query of the link that was printed."""
+
+    code: str = ""
+
+
 class PageResource:
     """/, /admin, /setup and their style sheet."""
 
@@ -84,11 +90,11 @@ class PageResource:
         return Document(STYLE, "text/css; charset=utf-8")
 
     @endpoint("GET", "/setup", role="nobody", media_type="text/html", is_page=True)
-    async def form(self, call: Call[Nothing, Nothing]) -> Document:
+    async def form(self, call: Call[Nothing, SetupLink]) -> Document:
         """The form for the first administrator; the link that was printed brings the code along."""
         if not await self._setup.is_open():
             return await _page(call.request, "gosip is set up", tags.p(tags.a("What runs here", href="/")))
-        return await _form(call.request, _pairs(call.request.uri.partition(b"?")[2]), ())
+        return await _form(call.request, {"code": call.query.code}, ())
 
     @endpoint("POST", "/setup", role="nobody", media_type="text/html", is_page=True)
     async def submit(self, call: Call[Nothing, Nothing]) -> Document:

@@ -236,7 +236,9 @@ class WebSite(_Site):
     def __init__(
         self, root: Resource, *, metrics: Metrics, proxies: ProxyTrust, clock: IReactorTime, is_https: bool = False
     ) -> None:
-        super().__init__(root, requestFactory=WebRequest, parsePOSTFormSubmission=False, timeout=IDLE_SECONDS)
+        super().__init__(
+            root, requestFactory=WebRequest, parsePOSTFormSubmission=False, timeout=IDLE_SECONDS, reactor=clock
+        )
         self.metrics = metrics
         self.proxies = proxies
         self.clock = clock

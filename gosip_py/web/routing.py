@@ -6,7 +6,7 @@ origin -> identity -> role and scope -> query -> body -> the endpoint -> the env
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from typing import Any, get_origin
+from typing import Any, get_args, get_origin
 from urllib.parse import parse_qsl
 
 from klein import Klein
@@ -37,6 +37,7 @@ from gosip_py.web.endpoint import (
 )
 from gosip_py.web.problem import Detail, Problem, conflict, forbidden, invalid, not_found, unauthenticated, unavailable
 from gosip_py.web.request import WebRequest
+from gosip_py.web.shapes import Nothing
 
 __all__ = ["Routing"]
 
@@ -127,6 +128,9 @@ def _permit(endpoint: Endpoint, identity: Identity) -> None:
 
 
 def _read_query(model: type[BaseModel], request: WebRequest) -> BaseModel:
+    if model is Nothing:
+        # Whoever puts a query where none is read, as a cache-buster does, means no harm.
+        return model()
     _, _, text = request.uri.partition(b"?")
     try:
         pairs = parse_qsl(text.decode(), keep_blank_values=True, errors="strict", max_num_fields=100)
@@ -147,7 +151,9 @@ def _read_query(model: type[BaseModel], request: WebRequest) -> BaseModel:
 
 def _is_list(model: type[BaseModel], name: str) -> bool:
     field = model.model_fields.get(name)
-    return field is not None and get_origin(field.annotation) is tuple
+    if field is None:
+        return False
+    return any(get_origin(choice) is tuple for choice in (field.annotation, *get_args(field.annotation)))
 
 
 def _read_body(endpoint: Endpoint, request: WebRequest) -> BaseModel:
@@ -280,7 +286,7 @@ class _Reader:
 # -- what goes wrong --------------------------------------------------------------------------------------------------
 
 
-def _refuse_route(_klein: object, request: WebRequest, failure: Failure) -> bytes:
+def _refuse_route(request: WebRequest, failure: Failure) -> bytes:
     error = failure.value
     if isinstance(error, MethodNotAllowed):
         allow = ", ".join(sorted(error.valid_methods or ()))

@@ -50,7 +50,8 @@ class NameTests(RouterCase):
         self.register("alice", "sip:a@192.0.2.7:5060", 11)
         self.register("200", "sip:b@192.0.2.8:5060", 20)
         self.assertEqual(
-            sorted(self.rings("sip:alice@example.com")), ["sip:a@192.0.2.7:5060", "sip:d@192.0.2.5:5060", "sip:s@192.0.2.6:5060"]
+            sorted(self.rings("sip:alice@example.com")),
+            ["sip:a@192.0.2.7:5060", "sip:d@192.0.2.5:5060", "sip:s@192.0.2.6:5060"],
         )
 
     def test_a_device_name_rings_that_device_only(self) -> None:
@@ -65,13 +66,16 @@ class NameTests(RouterCase):
         expected = LocalTarget(
             "sip:b@10.0.0.7", Target("UDP", "203.0.113.9", 40000, flow), ("<sip:edge.example.com;lr>",), 300, 20, 2
         )
-        self.assertEqual(self.find("sip:200@example.com"), Destination((expected,), user(2, "bob"), device(20, 2, "200")))
+        self.assertEqual(
+            self.find("sip:200@example.com"), Destination((expected,), user(2, "bob"), device(20, 2, "200"))
+        )
 
     def test_the_preferred_first(self) -> None:
         for q, name in ((200, "low"), (1000, "high"), (500, "middle")):
             self.register("alice", f"sip:{name}@192.0.2.5:5060", 10, q=q)
         self.assertEqual(
-            self.rings("sip:alice@example.com"), ["sip:high@192.0.2.5:5060", "sip:middle@192.0.2.5:5060", "sip:low@192.0.2.5:5060"]
+            self.rings("sip:alice@example.com"),
+            ["sip:high@192.0.2.5:5060", "sip:middle@192.0.2.5:5060", "sip:low@192.0.2.5:5060"],
         )
 
     def test_a_phone_registered_under_two_names_rings_once(self) -> None:

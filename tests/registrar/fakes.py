@@ -1,4 +1,6 @@
-"""What the registrar's tests stand on: flows that go nowhere, a writer that remembers, a directory that was never in a store."""
+"""What the registrar's tests stand on: flows that go nowhere, a writer that remembers, a directory that was never in a
+store.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,9 @@ class StillFlow(Flow):
 
     __slots__ = ("has_failed", "is_reliable", "is_secure", "sent")
 
-    def __init__(self, transport: str = "UDP", remote: Address = ("192.0.2.5", 5060), local: Address = ("192.0.2.1", 5060)) -> None:
+    def __init__(
+        self, transport: str = "UDP", remote: Address = ("192.0.2.5", 5060), local: Address = ("192.0.2.1", 5060)
+    ) -> None:
         self.transport = transport
         self.remote = remote
         self.local = local
@@ -73,8 +77,9 @@ class Journal:
 
     def __init__(self, bus: Bus) -> None:
         self.events: list[tuple[str, str, str]] = []
-        for event_type in (BindingAdded, BindingRefreshed, BindingRemoved):
-            bus.subscribe(event_type, self._note)
+        bus.subscribe(BindingAdded, self._note)
+        bus.subscribe(BindingRefreshed, self._note)
+        bus.subscribe(BindingRemoved, self._note)
 
     def _note(self, event: BindingAdded | BindingRefreshed | BindingRemoved) -> None:
         self.events.append((type(event).__name__, event.contact, event.reason))
@@ -109,7 +114,21 @@ def directory(*records: User | Device) -> Directory:
 
 def binding(contact: str = "sip:alice@192.0.2.5:5060", aor: str = "sip:alice@example.com", **others: Any) -> Binding:
     first = Binding(
-        aor, contact, "call-1", 1, 1000, NOW + 60, NOW, "UDP", "192.0.2.5:5060", "192.0.2.1:5060", "", "Phone/1", "", None, 10
+        aor,
+        contact,
+        "call-1",
+        1,
+        1000,
+        NOW + 60,
+        NOW,
+        "UDP",
+        "192.0.2.5:5060",
+        "192.0.2.1:5060",
+        "",
+        "Phone/1",
+        "",
+        None,
+        10,
     )
     return attrs.evolve(first, **others)
 

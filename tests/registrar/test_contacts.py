@@ -67,7 +67,8 @@ class ContactValueTests(SynchronousTestCase):
     def test_everything(self) -> None:
         full = binding(q=750, instance="<urn:uuid:1>", reg_id=2)
         self.assertEqual(
-            contact_value(full, NOW), '<sip:alice@192.0.2.5:5060>;expires=60;q=0.75;+sip.instance="<urn:uuid:1>";reg-id=2'
+            contact_value(full, NOW),
+            '<sip:alice@192.0.2.5:5060>;expires=60;q=0.75;+sip.instance="<urn:uuid:1>";reg-id=2',
         )
 
     def test_what_is_left_is_rounded_up(self) -> None:

@@ -24,7 +24,13 @@ class DomainsTests(SynchronousTestCase):
             self.assertTrue(OURS.contains(parse_uri(text)), text)
 
     def test_what_is_not_ours(self) -> None:
-        for text in ("sip:alice@example.org", "sip:alice@sub.example.com", "sip:192.0.2.2", "tel:+4930123", "sip:a@[2001:db8::2]"):
+        for text in (
+            "sip:alice@example.org",
+            "sip:alice@sub.example.com",
+            "sip:192.0.2.2",
+            "tel:+4930123",
+            "sip:a@[2001:db8::2]",
+        ):
             self.assertFalse(OURS.contains(parse_uri(text)), text)
 
     def test_a_phone_on_the_same_machine_is_not_us(self) -> None:

@@ -30,13 +30,17 @@ class LocationCase(SynchronousTestCase):
         self.metrics = Metrics()
         self.location = Location(self.writer, self.bus, self.metrics)
 
-    def add(self, contact: str = "sip:alice@192.0.2.5:5060", flow: StillFlow | None = None, seconds: float = 60) -> Contact:
+    def add(
+        self, contact: str = "sip:alice@192.0.2.5:5060", flow: StillFlow | None = None, seconds: float = 60
+    ) -> Contact:
         added = Contact(binding(contact, expires_at=NOW + seconds), flow or StillFlow())
         self.location.add(added, NOW)
         return added
 
     def gauge(self) -> float:
-        line = next(line for line in self.metrics.render().decode().splitlines() if line.startswith("sip_registrations "))
+        line = next(
+            line for line in self.metrics.render().decode().splitlines() if line.startswith("sip_registrations ")
+        )
         return float(line.split()[1])
 
     def found(self, now: float = NOW) -> list[str]:
@@ -79,7 +83,9 @@ class ChangeTests(LocationCase):
     def test_removed_by_its_uri(self) -> None:
         self.add("sip:a@192.0.2.5")
         self.assertFalse(self.location.remove_uri(AOR, "sip:b@192.0.2.5", "ended by an administrator", NOW))
-        self.assertFalse(self.location.remove_uri("sip:bob@example.com", "sip:a@192.0.2.5", "ended by an administrator", NOW))
+        self.assertFalse(
+            self.location.remove_uri("sip:bob@example.com", "sip:a@192.0.2.5", "ended by an administrator", NOW)
+        )
         self.assertTrue(self.location.remove_uri(AOR, "sip:a@192.0.2.5", "ended by an administrator", NOW))
         self.assertEqual((self.found(), self.gauge()), ([], 0))
 
@@ -295,7 +301,9 @@ class RestoreTests(LocationCase):
 
 class MemoryTests(LocationCase):
     def test_ten_thousand_bindings(self) -> None:
-        """At most 1.5 KB for a phone, with everything that its registration keeps but the flow, which is the transport's."""
+        """At most 1.5 KB for a phone, with everything that its registration keeps but the flow, which is the
+        transport's.
+        """
         sources = [f"10.1.{number >> 8}.{number & 255}" for number in range(10_000)]
         flows = [StillFlow(remote=(source, 5060)) for source in sources]
         gc.collect()

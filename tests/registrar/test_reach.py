@@ -12,7 +12,9 @@ from tests.registrar.fakes import StillFlow
 
 
 def heard(contact: str, via: str, source: Address, transport: str = "UDP", has_path: bool = False) -> bool:
-    return is_at_source(parse_uri(contact), parse_via(f"SIP/2.0/{transport} {via}"), StillFlow(transport, source), has_path)
+    return is_at_source(
+        parse_uri(contact), parse_via(f"SIP/2.0/{transport} {via}"), StillFlow(transport, source), has_path
+    )
 
 
 class DatagramTests(SynchronousTestCase):
@@ -21,7 +23,9 @@ class DatagramTests(SynchronousTestCase):
         self.assertTrue(heard("sip:a@192.0.2.5", "192.0.2.5", ("192.0.2.5", 5060)))
 
     def test_behind_a_nat(self) -> None:
-        self.assertTrue(heard("sip:a@10.0.0.7:5060", "10.0.0.7:5060;rport=40000;received=203.0.113.9", ("203.0.113.9", 40000)))
+        self.assertTrue(
+            heard("sip:a@10.0.0.7:5060", "10.0.0.7:5060;rport=40000;received=203.0.113.9", ("203.0.113.9", 40000))
+        )
         self.assertTrue(heard("sip:a@10.0.0.7:5060", "10.0.0.7:5060", ("203.0.113.9", 40000)))
 
     def test_a_port_translated_on_one_host(self) -> None:
@@ -50,7 +54,9 @@ class ConnectionTests(SynchronousTestCase):
     def test_the_port_of_a_connection_does_not_count(self) -> None:
         for transport in ("TCP", "TLS"):
             parameter = transport.lower()
-            self.assertTrue(heard(f"sip:a@192.0.2.5:5060;transport={parameter}", "192.0.2.5:5060", ("192.0.2.5", 51234), transport))
+            self.assertTrue(
+                heard(f"sip:a@192.0.2.5:5060;transport={parameter}", "192.0.2.5:5060", ("192.0.2.5", 51234), transport)
+            )
         self.assertTrue(heard("sip:a@192.0.2.5", "192.0.2.5", ("192.0.2.5", 51234), "TCP"))
         self.assertTrue(heard("sips:a@192.0.2.5;transport=tcp", "192.0.2.5", ("192.0.2.5", 51234), "TLS"))
 

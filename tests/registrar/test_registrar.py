@@ -19,6 +19,7 @@ from gosip_py.sip.parser import parse_message
 from gosip_py.transaction.authenticate import Authenticator
 from gosip_py.transaction.layer import TransactionLayer
 from gosip_py.transaction.server import ServerTransaction
+from gosip_py.transaction.validation import Refusal
 from gosip_py.transport.flow import Flow, Target
 from tests.registrar.fakes import (
     NOW,
@@ -79,7 +80,9 @@ class RegistrarCase(SynchronousTestCase):
         self.branch = 0
         self.nonce_uses = 0
 
-    def build(self, *headers: str, to: str = "<sip:alice@example.com>", call_id: str = "call-1", cseq: int = 1, **others: Any) -> Request:
+    def build(
+        self, *headers: str, to: str = "<sip:alice@example.com>", call_id: str = "call-1", cseq: int = 1, **others: Any
+    ) -> Request:
         """A REGISTER. ``others``: sender (From), uri, via (host and port), username to sign with, None for unsigned."""
         self.branch += 1
         lines = (
@@ -106,10 +109,12 @@ class RegistrarCase(SynchronousTestCase):
         unsigned = message.copy()
         unsigned.remove("authorization")
         refusal = self.authenticator.authenticate(unsigned, False)
-        headers = getattr(refusal, "headers", ())
-        challenge = parse_challenge(headers[-1][1])
+        assert isinstance(refusal, Refusal)
+        challenge = parse_challenge(refusal.headers[-1][1])
         secret = ha1(Algorithm.MD5, username, REALM, PASSWORD)
-        message.add("authorization", str(answer_challenge(challenge, username, secret, "REGISTER", message.uri_text, "c0ffee")))
+        message.add(
+            "authorization", str(answer_challenge(challenge, username, secret, "REGISTER", message.uri_text, "c0ffee"))
+        )
 
     def send(self, message: Request) -> Response:
         before = len(self.flow.sent)
@@ -389,7 +394,10 @@ class ContactTests(RegistrarCase):
     """Steps 7 and 8: several contacts, compared as URIs, all or none."""
 
     def test_several_with_q(self) -> None:
-        answer = self.register(f'Contact: "Desk" <{HERE}>;q=0.5, <sip:alice@192.0.2.6>;q=1.0;expires=90', "m: sip:alice@192.0.2.7;expires=70")
+        answer = self.register(
+            f'Contact: "Desk" <{HERE}>;q=0.5, <sip:alice@192.0.2.6>;q=1.0;expires=90',
+            "m: sip:alice@192.0.2.7;expires=70",
+        )
         self.assertEqual(
             answer.values("contact"),
             [f"<{HERE}>;expires=1800;q=0.5", "<sip:alice@192.0.2.6>;expires=90", "<sip:alice@192.0.2.7>;expires=70"],
@@ -425,7 +433,12 @@ class ContactTests(RegistrarCase):
         self.register(f"Contact: <{HERE}>;expires=600", cseq=5)
         self.journal.take()
         good = "<sip:alice@192.0.2.6>"
-        for bad, status in (("<sip:alice@192.0.2.7>;expires=5", 423), ("<http://x>", 400), ("<sip:a@b>;q=7", 400), (f"<{HERE}>", 500)):
+        for bad, status in (
+            ("<sip:alice@192.0.2.7>;expires=5", 423),
+            ("<http://x>", 400),
+            ("<sip:a@b>;q=7", 400),
+            (f"<{HERE}>", 500),
+        ):
             self.expect(self.register(f"Contact: {good}, {bad}", cseq=5), status)
             self.expect(self.register(f"Contact: {bad}, {good}", cseq=5), status)
             self.assertEqual((self.bindings(), self.journal.take()), ([HERE], []), bad)
@@ -499,7 +512,7 @@ class LimitTests(RegistrarCase):
         self.location.flow_failed(lost)
         self.journal.take()
         self.expect(self.register("Contact: <sip:4@192.0.2.5;transport=tcp>", call_id="new"), 200)
-        self.assertEqual([name for name in self.bindings()][0], "sip:0@192.0.2.5;transport=tcp")
+        self.assertEqual(self.bindings()[0], "sip:0@192.0.2.5;transport=tcp")
         self.assertIn(("BindingRemoved", "sip:1@192.0.2.5;transport=tcp", "replaced"), self.journal.take())
         self.assertEqual(len(self.bindings()), 3)
 
@@ -507,10 +520,14 @@ class LimitTests(RegistrarCase):
 class FlowTests(RegistrarCase):
     def test_what_is_kept_of_the_way(self) -> None:
         self.flow = StillFlow("TLS", ("2001:db8::5", 40000), ("2001:db8::1", 5061))
-        self.register("Contact: <sip:alice@[2001:db8::5];transport=tls>", "User-Agent: Phone/1", via="[2001:db8::5]:40000")
+        self.register(
+            "Contact: <sip:alice@[2001:db8::5];transport=tls>", "User-Agent: Phone/1", via="[2001:db8::5]:40000"
+        )
         contact = self.location.lookup(AOR, NOW)[0]
         record = contact.binding
-        self.assertEqual((record.transport, record.source, record.local), ("TLS", "[2001:db8::5]:40000", "[2001:db8::1]:5061"))
+        self.assertEqual(
+            (record.transport, record.source, record.local), ("TLS", "[2001:db8::5]:40000", "[2001:db8::1]:5061")
+        )
         self.assertEqual((record.user_agent, record.device_id), ("Phone/1", 10))
         self.assertEqual(contact.target, Target("TLS", "2001:db8::5", 40000, self.flow))
 

@@ -12,7 +12,14 @@ from tests.registrar.fakes import device, directory, user
 class DirectoryRuleTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.rule = DirectoryRule(
-            directory(user(), user(2, "Bob"), device(), device(20, 2, "bob-desk"), device(21, 2, "alice"), device(22, 2, "Bob"))
+            directory(
+                user(),
+                user(2, "Bob"),
+                device(),
+                device(20, 2, "bob-desk"),
+                device(21, 2, "alice"),
+                device(22, 2, "Bob"),
+            )
         )
         self.alice = Identity("alice-desk", 10, 1)
 

@@ -66,14 +66,15 @@ def run(clock: Clock, seconds: float) -> None:
 
 
 class FakeFlow(Flow):
-    """A flow that keeps what is sent, with the time."""
+    """A flow that keeps what is sent, with the time. Responses take ``way`` when it is set."""
 
-    __slots__ = ("clock", "is_reliable", "is_up", "sent", "times")
+    __slots__ = ("clock", "is_reliable", "is_up", "sent", "times", "way")
 
     def __init__(self, clock: Clock, *, is_reliable: bool = False) -> None:
         self.clock = clock
         self.is_reliable = is_reliable
         self.is_up = True
+        self.way: Flow | None = None
         self.sent: list[bytes] = []
         self.times: list[float] = []
         self.transport = "TCP" if is_reliable else "UDP"
@@ -92,7 +93,7 @@ class FakeFlow(Flow):
         self.times.append(round(self.clock.seconds(), 6))
 
     def answering(self, via: Via) -> Flow:
-        return self
+        return self.way or self
 
 
 class RecordingUser:

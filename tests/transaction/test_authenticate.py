@@ -8,7 +8,15 @@ import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
 from gosip_py.metrics import Metrics
-from gosip_py.sip.digest import Algorithm, Challenge, NonceFactory, answer_challenge, ha1, legacy_response, parse_challenge
+from gosip_py.sip.digest import (
+    Algorithm,
+    Challenge,
+    NonceFactory,
+    answer_challenge,
+    ha1,
+    legacy_response,
+    parse_challenge,
+)
 from gosip_py.sip.message import Request
 from gosip_py.sip.parser import parse_message
 from gosip_py.transaction.authenticate import Authenticator, Identity, NonceCounts
@@ -97,7 +105,9 @@ class AuthenticatorCase(SynchronousTestCase):
         found = self.challenges(self.authenticator.authenticate(register(), False))
         return next(challenge for challenge in found if challenge.algorithm is algorithm)
 
-    def answer(self, challenge: Challenge, username: str = "alice", password: str = "secret", count: int = 1, uri: str = URI) -> str:
+    def answer(
+        self, challenge: Challenge, username: str = "alice", password: str = "secret", count: int = 1, uri: str = URI
+    ) -> str:
         key = ha1(challenge.algorithm, username, challenge.realm, password)
         return str(answer_challenge(challenge, username, key, "REGISTER", uri, "c0ffee", count))
 
@@ -123,7 +133,9 @@ class ChallengeTests(AuthenticatorCase):
         self.assertEqual(refusal.status, 401)
         found = self.challenges(refusal)
         self.assertEqual([challenge.algorithm for challenge in found], [Algorithm.SHA_256, Algorithm.MD5])
-        self.assertEqual({(challenge.realm, challenge.qop, challenge.is_stale) for challenge in found}, {(REALM, "auth", False)})
+        self.assertEqual(
+            {(challenge.realm, challenge.qop, challenge.is_stale) for challenge in found}, {(REALM, "auth", False)}
+        )
         self.assertEqual(self.failures(), {})
 
     def test_of_a_proxy(self) -> None:
@@ -140,7 +152,7 @@ class ChallengeTests(AuthenticatorCase):
 
 
 class OneAlgorithmTests(AuthenticatorCase):
-    algorithms = (Algorithm.MD5,)
+    algorithms: tuple[Algorithm, ...] = (Algorithm.MD5,)
 
     def test_only_what_is_configured_is_offered_and_taken(self) -> None:
         challenge = self.fresh()
@@ -174,6 +186,20 @@ class GoodTests(AuthenticatorCase):
         answer = self.answer(self.fresh(), uri="sip:EXAMPLE.com:5060;transport=udp")
         self.assertEqual(self.ask(answer), ALICE)
 
+    def test_a_client_that_signs_the_host_alone(self) -> None:
+        self.assertEqual(self.ask(self.answer(self.fresh()), uri="sip:alice@example.com"), ALICE)
+
+    def test_what_was_for_us_is_not_sent_on(self) -> None:
+        ours, elsewhere = self.answer(self.fresh()), self.answer(Challenge("elsewhere.example", "n1"))
+        request = register(f"Proxy-Authorization: {ours}", f"Proxy-Authorization: {elsewhere}")
+        self.authenticator.strip(request)
+        self.assertEqual(request.values("proxy-authorization"), [elsewhere])
+        self.authenticator.strip(request)
+        self.assertEqual(request.values("proxy-authorization"), [elsewhere])
+        request = register(f"Proxy-Authorization: {ours}")
+        self.authenticator.strip(request)
+        self.assertNotIn("proxy-authorization", request)
+
     def test_a_client_that_knows_no_qop(self) -> None:
         answer = self.legacy(self.fresh().nonce)
         self.assertEqual(self.ask(answer), ALICE)
@@ -199,7 +225,9 @@ class WrongTests(AuthenticatorCase):
     def test_nobody_learns_whether_the_user_exists(self) -> None:
         wrong = self.refusal(self.answer(self.fresh(), password="guess"))
         unknown = self.refusal(self.answer(self.fresh(), username="mallory"))
-        self.assertEqual((wrong.status, wrong.explanation, wrong.reason), (unknown.status, unknown.explanation, unknown.reason))
+        self.assertEqual(
+            (wrong.status, wrong.explanation, wrong.reason), (unknown.status, unknown.explanation, unknown.reason)
+        )
         self.assertEqual([len(value) for _, value in wrong.headers], [len(value) for _, value in unknown.headers])
         self.assert_stale(wrong, False)
         self.assertEqual(self.failures(), {"password": 1, "unknown_user": 1})
@@ -255,19 +283,27 @@ class WrongTests(AuthenticatorCase):
         self.assert_stale(self.ask(self.answer(Challenge("elsewhere.example", "n1"))), False)
         self.assertEqual(self.accounts.asked, [])
 
+    def test_what_was_not_offered_is_challenged_again(self) -> None:
+        good = self.answer(self.fresh())
+        for other in (
+            "Basic YWxpY2U6c2VjcmV0",
+            "Digest",
+            good.replace("algorithm=MD5", "algorithm=MD5-sess"),
+            good.replace("algorithm=MD5", "algorithm=SHA-512-256"),
+        ):
+            self.assert_stale(self.ask(other), False)
+        self.assertEqual(self.accounts.asked, [])
+
     def test_malformed(self) -> None:
         good = self.answer(self.fresh())
         for bad in (
-            "Digest",
             "Digest nonsense",
-            "Basic YWxpY2U6c2VjcmV0",
             good.replace("qop=auth", "qop=auth-int"),
             good.replace("nc=00000001", "nc=1"),
-            good.replace("algorithm=MD5", "algorithm=MD5-sess"),
             good.replace('username="alice", ', ""),
         ):
             self.assertEqual(self.refusal(bad).status, 400, bad)
-        self.assertEqual(self.failures(), {"malformed": 7})
+        self.assertEqual(self.failures(), {"malformed": 4})
 
 
 class NonceTests(AuthenticatorCase):
@@ -362,7 +398,9 @@ class NonceCountsTests(SynchronousTestCase):
         answers = []
         for _ in range(20):
             challenge = Challenge(REALM, nonces.make(now[0]))
-            answers.append(register(f"Authorization: {answer_challenge(challenge, 'alice', key, 'REGISTER', URI, 'c', 1)}"))
+            answers.append(
+                register(f"Authorization: {answer_challenge(challenge, 'alice', key, 'REGISTER', URI, 'c', 1)}")
+            )
             self.assertEqual(authenticator.authenticate(answers[-1], False), ALICE)
             now[0] += 1
         for answer in answers:

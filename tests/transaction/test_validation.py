@@ -30,7 +30,9 @@ HEADERS = {
 }
 
 
-def invite(*more: str, uri: str = "sip:alice@example.com", method: str = "INVITE", body: str = "", **changed: str | None) -> Request:
+def invite(
+    *more: str, uri: str = "sip:alice@example.com", method: str = "INVITE", body: str = "", **changed: str | None
+) -> Request:
     """A request. ``changed`` replaces headers, None leaves one out; underscores stand for hyphens."""
     headers = dict(HEADERS)
     for name, value in changed.items():
@@ -43,6 +45,12 @@ def invite(*more: str, uri: str = "sip:alice@example.com", method: str = "INVITE
     message = parse_message(("\r\n".join((*lines, f"Content-Length: {len(body)}")) + "\r\n\r\n" + body).encode())
     assert isinstance(message, Request)
     return message
+
+
+def without(name: str) -> Request:
+    request = invite()
+    request.remove(name.lower())
+    return request
 
 
 class SyntaxTests(SynchronousTestCase):
@@ -61,7 +69,7 @@ class SyntaxTests(SynchronousTestCase):
 
     def test_each_mandatory_header(self) -> None:
         for name in ("To", "From", "CSeq", "Call-ID", "Via"):
-            self.assert_refused(invite(**{name.replace("-", "_"): None}), 400, name)
+            self.assert_refused(without(name), 400, name)
 
     def test_all_that_is_missing_is_listed(self) -> None:
         self.assert_refused(invite(To=None, CSeq=None, Call_ID=None), 400, "headers To, CSeq, Call-ID")
@@ -74,8 +82,12 @@ class SyntaxTests(SynchronousTestCase):
         self.assert_refused(invite("t: <sip:alice@example.com>"), 400, "To", "once")
 
     def test_doubled(self) -> None:
-        self.assert_refused(invite("Call-ID: c2", "CSeq: 7 INVITE"), 400, "CSeq, Call-ID".split(", ")[0], "Call-ID", "once")
-        self.assert_good(invite("User-Agent: a", "User-Agent: b", "Via: SIP/2.0/UDP 192.0.2.6", "Route: <sip:a;lr>", "Route: <sip:b;lr>"))
+        self.assert_refused(invite("Call-ID: c2", "CSeq: 7 INVITE"), 400, "CSeq", "Call-ID", "once")
+        self.assert_good(
+            invite(
+                "User-Agent: a", "User-Agent: b", "Via: SIP/2.0/UDP 192.0.2.6", "Route: <sip:a;lr>", "Route: <sip:b;lr>"
+            )
+        )
 
     def test_the_method_of_cseq(self) -> None:
         self.assert_refused(invite(CSeq="7 BYE"), 400, "CSeq", "INVITE")
@@ -166,7 +178,9 @@ class ForwardingTests(SynchronousTestCase):
     def test_extensions_asked_of_a_proxy(self) -> None:
         check = Validation(supported_extensions((), "proxy-require"))
         refusal = check.refuse(invite("Proxy-Require: foo, bar", "Proxy-Require: baz"))
-        self.assertEqual(refusal, Refusal(420, "do without the extensions foo, bar, baz", (("unsupported", "foo, bar, baz"),)))
+        self.assertEqual(
+            refusal, Refusal(420, "do without the extensions foo, bar, baz", (("unsupported", "foo, bar, baz"),))
+        )
         self.assertIsNone(check.refuse(invite("Require: foo")))
 
 
@@ -203,14 +217,20 @@ class AnsweringTests(SynchronousTestCase):
         check = Validation(readable_body())
         optional = "Content-Disposition: render;handling=Optional"
         self.assertIsNone(check.refuse(invite("Content-Type: text/plain", optional, body="x")))
-        for other in ("Content-Disposition: render;handling=required", "Content-Disposition: render", 'Content-Disposition: a;b="'):
+        for other in (
+            "Content-Disposition: render;handling=required",
+            "Content-Disposition: render",
+            'Content-Disposition: a;b="',
+        ):
             refusal = check.refuse(invite("Content-Type: text/plain", other, body="x"))
             assert refusal is not None
             self.assertEqual(refusal.status, 415)
 
     def test_an_encoding(self) -> None:
         refusal = Validation(readable_body("application/sdp")).refuse(
-            invite("Content-Type: application/sdp", "e: gzip", "Content-Disposition: session;handling=optional", body="x")
+            invite(
+                "Content-Type: application/sdp", "e: gzip", "Content-Disposition: session;handling=optional", body="x"
+            )
         )
         assert refusal is not None
         self.assertEqual((refusal.status, refusal.headers), (415, (("accept-encoding", "identity"),)))

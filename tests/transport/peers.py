@@ -28,8 +28,8 @@ REACTOR = cast(ITransportReactor, reactor)
 def options(via: str, *, body: bytes = b"", method: str = "OPTIONS") -> bytes:
     """A request whose Via value is ``via``."""
     head = (
-        f"{method} sip:bob@127.0.0.1 SIP/2.0\r\nVia: {via}\r\nMax-Forwards: 70\r\nFrom: <sip:alice@127.0.0.1>;tag=a1\r\n"
-        f"To: <sip:bob@127.0.0.1>\r\nCall-ID: c1\r\nCSeq: 7 {method}\r\nContent-Length: {len(body)}\r\n\r\n"
+        f"{method} sip:bob@127.0.0.1 SIP/2.0\r\nVia: {via}\r\nMax-Forwards: 70\r\n"
+        f"From: <sip:alice@127.0.0.1>;tag=a1\r\nTo: <sip:bob@127.0.0.1>\r\nCall-ID: c1\r\nCSeq: 7 {method}\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body
 
@@ -90,7 +90,7 @@ class StreamPeer(Protocol):
 
     def __init__(self) -> None:
         self.received: DeferredQueue[bytes] = DeferredQueue()
-        self.closed: Deferred[Failure] = Deferred()
+        self.closed: Deferred[str] = Deferred()
         self.is_closed = False
 
     def dataReceived(self, data: bytes) -> None:
@@ -98,7 +98,7 @@ class StreamPeer(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.is_closed = True
-        self.closed.callback(reason)
+        self.closed.callback(reason.getErrorMessage())
 
     @classmethod
     async def connect(cls, endpoint: IStreamClientEndpoint) -> StreamPeer:

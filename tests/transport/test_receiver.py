@@ -13,7 +13,9 @@ from gosip_py.transport.receiver import Receiver
 from tests.network import MemoryNetwork, RecordingUser
 from tests.transport.peers import options
 
-RESPONSE = "SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP {};branch=z9hG4bKx\r\nCSeq: {}\r\nCall-ID: 1\r\nContent-Length: 0\r\n\r\n"
+RESPONSE = (
+    "SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP {};branch=z9hG4bKx\r\nCSeq: {}\r\nCall-ID: 1\r\nContent-Length: 0\r\n\r\n"
+)
 
 
 class BrokenUser(RecordingUser):
@@ -72,7 +74,9 @@ class ReceiverTests(SynchronousTestCase):
         self.assertEqual(len(self.user.faults), 1)
 
     def test_a_request_with_a_fault_is_marked_so_that_it_can_be_answered(self) -> None:
-        data = options("SIP/2.0/UDP 10.0.0.1;rport;branch=z9hG4bKx").replace(b"Content-Length: 0", b"Content-Length: 99")
+        data = options("SIP/2.0/UDP 10.0.0.1;rport;branch=z9hG4bKx").replace(
+            b"Content-Length: 0", b"Content-Length: 99"
+        )
         self.receiver.receive_datagram(data, self.flow)
         [(error, _)] = self.user.faults
         assert error.message is not None
@@ -112,7 +116,12 @@ class CountTests(SynchronousTestCase):
         counts.count_sent(b"SIP/2.0 200 OK\r\nCSeq: 1 INVITE\r\n\r\n")
         counts.count_sent(b"SIP/2.0 200 OK\r\nX: CSeq\r\ncseq  : \t17   INVITE \r\n\r\n")
         counts.count_sent(b"SIP/2.0 200 OK\r\nCSEQ: 1 BYE\r\n\r\n")
-        for data in (b"", b"SIP/2.0 200 OK\r\n\r\n", b"FOO sip:a SIP/2.0\r\n\r\n", b"SIP/2.0 200 OK\r\nCSeq: 1 FOO\r\n\r\n"):
+        for data in (
+            b"",
+            b"SIP/2.0 200 OK\r\n\r\n",
+            b"FOO sip:a SIP/2.0\r\n\r\n",
+            b"SIP/2.0 200 OK\r\nCSeq: 1 FOO\r\n\r\n",
+        ):
             counts.count_sent(data)
         sent = {method: metrics.messages.child(method, "out").value for method in ("INVITE", "BYE", "OTHER")}
         self.assertEqual(sent, {"INVITE": 3, "BYE": 1, "OTHER": 4})

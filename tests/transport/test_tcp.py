@@ -106,7 +106,9 @@ class ReceivingTests(StreamTestCase):
             connection.dataReceived(REQUEST[cut:])
             self.assertEqual(wire.value().count(b"SIP/2.0 200 OK"), 1, cut)
             wire.end()
-        self.assertEqual([request.body for request, _ in self.user.requests], [b"\r\n\r\nhello\r\n"] * (len(REQUEST) - 1))
+        self.assertEqual(
+            [request.body for request, _ in self.user.requests], [b"\r\n\r\nhello\r\n"] * (len(REQUEST) - 1)
+        )
 
     def test_one_octet_at_a_time(self) -> None:
         connection, wire = self.accepted()

@@ -146,7 +146,12 @@ class SendingTests(SynchronousTestCase):
         self.bound.bind(("127.0.0.1", 0))
         addressing = Addressing(Advertising())
         self.udp = UdpSocket(
-            self.reactor, self.bound, receiver, self.counts, addressing, lambda flow, why: self.failed.append((flow, why))
+            self.reactor,
+            self.bound,
+            receiver,
+            self.counts,
+            addressing,
+            lambda flow, why: self.failed.append((flow, why)),
         )
         self.peer = bind_udp("127.0.0.1", 0)
         self.flow = self.udp.flow_for(self.peer.getsockname())

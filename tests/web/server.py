@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import attrs
 import treq
 from argon2 import PasswordHasher
 from treq.client import HTTPClient
 from twisted.internet import reactor
+from twisted.internet.address import IPv4Address
 from twisted.internet.interfaces import IReactorFromThreads, IReactorTCP
 from twisted.internet.task import Clock
 from twisted.trial.unittest import TestCase
@@ -190,8 +191,7 @@ class WebCase(TestCase):
         factory: Any = self.site
         self.port: Any = IReactorTCP(reactor).listenTCP(0, factory, interface="127.0.0.1")
         self.addCleanup(self.port.stopListening)
-        self.port_number: int = self.port.getHost().port
-        self.client = HTTPClient(Agent(reactor, HTTPConnectionPool(reactor, persistent=False)))
+        self.port_number: int = cast("IPv4Address", self.port.getHost()).port
 
     async def request(
         self,
@@ -208,7 +208,9 @@ class WebCase(TestCase):
             sent["Content-Type"], content = "application/json", json.dumps(body).encode()
         url = f"http://127.0.0.1:{self.port_number}{path}"
         lines = Headers({name: [value] for name, value in {**sent, **(headers or {})}.items()})
-        response = await self.client.request(method, url, headers=lines, data=content, allow_redirects=False)
+        # A client of its own for each, since it would keep cookies.
+        client = HTTPClient(Agent(reactor, HTTPConnectionPool(reactor, persistent=False)))
+        response = await client.request(method, url, headers=lines, data=content, allow_redirects=False)
         received = {name.decode().title(): values[-1].decode() for name, values in response.headers.getAllRawHeaders()}
         return Reply(response.code, received, await treq.content(response))
 

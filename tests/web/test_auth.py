@@ -189,7 +189,9 @@ class TokenTests(WebCase):
         self.assertEqual(await self.get_with(token), 401)
 
     async def test_it_expires(self) -> None:
-        _, token = await self.make(expires_at="2026-01-02T04:04:05+01:00")
+        _, token = await self.make(expires_at="2026-01-02T05:04:05+01:00")
+        self.assertEqual(await self.get_with(token), 200)
+        self.clock.advance(3600)
         self.assertEqual(await self.get_with(token), 401)
         refused = await self.request("POST", "/api/auth/tokens", {"name": "x", "expires_at": "2025-01-01T00:00:00Z"})
         self.assertEqual((refused.status, refused.fields), (400, ["expires_at"]))

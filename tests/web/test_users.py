@@ -109,9 +109,7 @@ class UserTests(WebCase):
     async def test_paging_sorting_and_filters(self) -> None:
         page = await self.get("/api/users?per_page=2&page=2&sort=login&order=desc")
         self.assertEqual([row["login"] for row in page.one], ["admin"])
-        self.assertEqual(
-            {key: page.json[key] for key in ("page", "per_page", "total")}, dict(page=2, per_page=2, total=3)
-        )
+        self.assertEqual([page.json[key] for key in ("page", "per_page", "total")], [2, 2, 3])
         self.assertEqual([row["login"] for row in (await self.get("/api/users?role=admin")).one], ["admin"])
         self.assertEqual([row["login"] for row in (await self.get("/api/users?search=LIC")).one], ["alice"])
         self.assertEqual((await self.get("/api/users?enabled=false")).json["data"], [])
