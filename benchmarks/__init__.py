@@ -1,1 +1,4 @@
-"""What the server costs beside its peers: `python -m benchmarks`, see docs/performance.md for how to read the table."""
+"""What the server costs beside its peers: `python -m benchmarks [--quick]`.
+
+Reading order: campaign (what is measured, and in which order), load (SIPp), peers (the servers), measure (/proc).
+"""

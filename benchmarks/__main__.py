@@ -6,6 +6,7 @@ import argparse
 import json
 import platform
 import shutil
+import signal
 import statistics
 import sys
 import tempfile
@@ -41,6 +42,8 @@ def main(argv: Sequence[str] = sys.argv[1:]) -> int:
     if shutil.which("sipp") is None:
         print("SIPp makes the load and is not installed (apt-get install sip-tester)", file=sys.stderr)
         return 2
+    # Leaving by an exception ends the server and the load too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     plan = QUICK if asked.quick else FULL
     plan = attrs.evolve(plan, rounds=asked.rounds) if asked.rounds else plan
     workloads = [workload for workload in WORKLOADS if asked.only in (None, workload.name)]
@@ -77,7 +80,7 @@ def workload_table(results: Results, workload: Workload, names: Sequence[str]) -
     rows = [[*head, "highest rate", "retransmitted", "failed"]]
     for name in names:
         own = [sample for sample in samples if sample.peer == name]
-        cells = [name, *(cost(own, phase) for phase in workload.phases)]
+        cells = [name, *(cost(samples, name, phase) for phase in workload.phases)]
         cells += [ratio(samples, name, phase) for phase in workload.phases]
         repeated = sum(sample.tally.retransmissions for sample in own)
         rows.append([*cells, highest(results, workload, name), str(repeated), failures(samples, name)])
@@ -110,13 +113,14 @@ def aligned(rows: Sequence[Sequence[str]]) -> str:
 
 
 def costs(samples: Sequence[Sample], name: str, phase: Phase) -> dict[int, float]:
-    """CPU milliseconds by round."""
-    return {sample.round: sample.cpu_ms for sample in samples if sample.peer == name and sample.phase == phase.name}
+    """CPU milliseconds by round; a round in which nothing succeeded has no cost."""
+    own = [sample for sample in samples if sample.peer == name and sample.phase == phase.name]
+    return {sample.round: sample.cpu_ms for sample in own if sample.tally.succeeded}
 
 
-def cost(own: Sequence[Sample], phase: Phase) -> str:
+def cost(samples: Sequence[Sample], name: str, phase: Phase) -> str:
     """The median of the rounds."""
-    values = [sample.cpu_ms for sample in own if sample.phase == phase.name]
+    values = costs(samples, name, phase).values()
     return f"{statistics.median(values):.3f}" if values else NOTHING
 
 

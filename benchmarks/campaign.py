@@ -194,7 +194,9 @@ class Campaign:
 
     def _take_turn(self, peer: Peer, workload: Workload, number: int) -> None:
         with self._serving(peer) as (server, load):
-            workload.prepare(load)
+            warmed = workload.prepare(load)
+            if warmed.failed:
+                self.results.notes.append(f"{peer.name}, before {workload.name}: {warmed.failed} registrations failed")
             for phase in workload.phases:
                 shortened = attrs.evolve(phase, seconds=phase.seconds * self._plan.seconds_scale)
                 self.results.samples.append(measure(server, load, workload, shortened, number))

@@ -115,7 +115,8 @@ class Load:
         names = [user(number) for number in range(users or calls)]
         rows = ((name, f"[authentication username={name} password={PASSWORD}]") for name in names)
         injected = write_rows(self.directory / "users.csv", rows)
-        extra = ["-inf", str(injected), "-key", "contact_port", str(self.contact_port)]
+        # Left to itself SIPp signs for its remote address instead of the Request-URI (RFC 7616 3.4.6: a 400).
+        extra = ["-inf", str(injected), "-key", "contact_port", str(self.contact_port), "-auth_uri", DOMAIN]
         return self._run("register", rate, calls, extra, GRACE_SECONDS)
 
     def call(self, rate: int, calls: int, *, users: int, hold_ms: int = 0) -> Tally:
@@ -202,10 +203,12 @@ def spawn(argv: list[str], directory: Path) -> subprocess.Popen[bytes]:
 
 
 def finish(process: subprocess.Popen[bytes], seconds: float) -> None:
-    """Wait for the process to end, and end it when it does not."""
+    """Wait for the process to end, and end it when it does not, or when we are told to end ourselves."""
     try:
         process.wait(seconds)
     except subprocess.TimeoutExpired:
+        pass  # what it did not do shows in its statistics
+    finally:
         process.kill()
         process.wait()
 

@@ -320,7 +320,13 @@ class Server(Service):
         nonces = NonceFactory(secrets.token_bytes(32), settings.auth.nonce_seconds)
         algorithms = tuple(Algorithm(name) for name in settings.auth.algorithms)
         authenticator = Authenticator(
-            self._directory, settings.auth.realm, nonces, self._metrics, reactor.seconds, algorithms
+            self._directory,
+            settings.auth.realm,
+            nonces,
+            self._metrics,
+            reactor.seconds,
+            algorithms,
+            self._domains.contains,
         )
         rule = DirectoryRule(self._directory)
         limits = settings.registrar

@@ -365,7 +365,7 @@ async def serving(case: TestCase, over: Settings | None = None) -> AsyncIterator
     environment |= {"GOSIP_ADMIN_EMAIL": ADMIN_EMAIL, "GOSIP_ADMIN_PASSWORD": ADMIN_PASSWORD}
     argv = [twistd(), "-n", "--pidfile=", "gosip", "--config", str(config), "--data-dir", str(directory / "kept")]
     program = Program.start(case, "gosip", argv, directory, environment=environment)
-    await program.seen("ready", START_SECONDS)
+    await program.seen("is ready", START_SECONDS)
     api = Api(http_port)
     await api.read("/ready")
     await api.sign_in()

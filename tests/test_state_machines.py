@@ -1,4 +1,7 @@
-"""The drawings in docs/state-machines are those of the tables. ``python -m tests.test_state_machines --write`` draws them."""
+"""The drawings in docs/state-machines are those of the tables.
+
+``python -m tests.test_state_machines --write`` draws them.
+"""
 
 from __future__ import annotations
 

@@ -79,8 +79,8 @@ def _load(certificate: Path, key: Path) -> _Loaded:
         context.use_certificate(chain[0])
         for issuer in chain[1:]:
             context.add_extra_chain_cert(issuer)
+        # Refuses a key that is not the certificate's.
         context.use_privatekey(private)  # type: ignore[arg-type]  # it refuses the kinds that TLS cannot use
-        context.check_privatekey()
     except (OSError, ValueError, TypeError, SSL.Error) as error:
         raise CertificateUnusable(f"{key}: it is no key of the certificate ({error})") from error
     return _Loaded(context, chain)

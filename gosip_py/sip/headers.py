@@ -23,7 +23,7 @@ _VIA = re.compile(
     re.DOTALL,
 )
 _ADDRESS = re.compile(r'(?:("(?:[^"\\]++|\\.)*+")[ \t]*+|([^<"]*+))<([^<>]*+)>[ \t]*+(;.*)?\Z', re.DOTALL)
-_BARE = re.compile(r'[^ \t",?]++\Z')
+_BARE = re.compile(r'[^ \t",?<>]++\Z')
 _CSEQ = re.compile(r"([0-9]++)[ \t]++([A-Za-z0-9\-.!%*_+`'~]++)\Z")
 _TAG = re.compile(r";[ \t]*+tag[ \t]*+=[ \t]*+([^; \t]++)", re.IGNORECASE)
 _NOT_AN_ADDRESS = 'an address is not "name" <uri>;parameters'
@@ -128,7 +128,7 @@ def _parse_bare_address(value: str) -> Address:
     uri_text, semicolon, rest = value.partition(";")
     uri_text = uri_text.rstrip(" \t")
     if _BARE.match(uri_text) is None:
-        raise ParseError("an address without angle brackets is empty or holds a comma, a question mark, a blank or a quote")
+        raise ParseError("an address with a comma, question mark, blank or quote stands in angle brackets")
     return Address("", uri_text, parse_parameters(rest) if semicolon else {})
 
 

@@ -31,6 +31,7 @@ LARGEST_BODY = LARGEST_MESSAGE
 
 _REQUEST_LINE = re.compile(r"([A-Za-z0-9\-.!%*_+`'~]++) ([^ \t\r\n]++) ([sS][iI][pP]/[0-9]++\.[0-9]++)\Z")
 _STATUS_LINE = re.compile(r"[sS][iI][pP]/2\.0 ([1-6][0-9][0-9])(?: (.*))?\Z")
+_QUOTED_PAIR = re.compile(rb"\\[^\r\n]")
 # what a header may hold (RFC 3261 25.1): no control character but TAB
 _ALLOWED = bytes(octet for octet in range(256) if (octet >= 0x20 and octet != 0x7F) or octet == 0x09)
 
@@ -89,7 +90,7 @@ def _parse_octets(octets: bytes) -> Message:
     fault = ""
     # Only line ends may be left over, and each of them has ended a line: a bare CR or LF has not.
     if len(octets.translate(None, _ALLOWED)) != 2 * len(lines) - 2:
-        fault = "a control character stands in the headers"
+        fault = _control_fault(octets, 2 * len(lines) - 2)
     start = lines.pop(0)
     lookup = SPELLINGS.get
     # folded, empty and unknown headers, and lines that are none, fall out here and are looked at closer
@@ -107,6 +108,12 @@ def _parse_octets(octets: bytes) -> Message:
     if fault:
         raise ParseError(fault, 0, message)
     return message
+
+
+def _control_fault(octets: bytes, line_ends: int) -> str:
+    # RFC 3261 25.1: behind a backslash a quoted string may hold any of them but CR and LF
+    unescaped = _QUOTED_PAIR.sub(b"", octets) if b"\\" in octets else octets
+    return "a control character stands in the headers" if len(unescaped.translate(None, _ALLOWED)) != line_ends else ""
 
 
 def _join_folds(lines: list[str]) -> list[str]:

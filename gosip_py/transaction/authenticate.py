@@ -29,7 +29,7 @@ from gosip_py.sip.digest import (
 )
 from gosip_py.sip.errors import ParseError
 from gosip_py.sip.message import Request
-from gosip_py.sip.uri import parse_uri
+from gosip_py.sip.uri import Uri, parse_uri
 from gosip_py.transaction.validation import Refusal
 
 __all__ = ["Authenticator", "CredentialSource", "DigestAccount", "Identity", "NonceCounts", "Owner"]
@@ -153,7 +153,8 @@ def _advance(state: int, count: int) -> int | None:
 class Authenticator:
     """Challenges and verifies.
 
-    ``algorithms`` are offered in this order (RFC 8760 2.3); ``seconds`` tells the time in epoch seconds.
+    ``algorithms`` are offered in this order (RFC 8760 2.3); ``seconds`` tells the time in epoch seconds; ``is_ours``
+    knows the names of this server.
     """
 
     log = Logger()
@@ -166,6 +167,7 @@ class Authenticator:
         metrics: Metrics,
         seconds: Callable[[], float],
         algorithms: Sequence[Algorithm] = STRONGEST_FIRST,
+        is_ours: Callable[[Uri], bool] = lambda uri: False,
     ) -> None:
         if not algorithms:
             raise ValueError("at least one algorithm is offered")
@@ -175,6 +177,7 @@ class Authenticator:
         self._failures = metrics.auth_failures
         self._seconds = seconds
         self._algorithms = tuple(algorithms)
+        self._is_ours = is_ours
         self._counts = NonceCounts(nonces.lifetime)
         # Whoever is not known is checked against this, which nobody can answer.
         self._nobody = secrets.token_hex(32)
@@ -248,7 +251,7 @@ class Authenticator:
         if not account.enabled or owner is None or not owner.enabled:
             self._failures.child("disabled").inc()
             return Refusal(403, f"the device {account.username} is disabled")
-        if credentials.uri != request.uri_text and not _is_same_resource(credentials.uri, request):
+        if credentials.uri != request.uri_text and not self._is_same_resource(credentials.uri, request):
             self._failures.child("uri").inc()
             return Refusal(400, "the uri of the credentials must be the Request-URI")
         if not self._is_usable(credentials):
@@ -280,7 +283,10 @@ class Authenticator:
         reason = "unknown_user" if account is None else "password" if account.realm == self._realm else "realm"
         self._failures.child(reason).inc()
         self.log.info(
-            "credentials refused: {reason}", reason=reason, username=credentials.username, call_id=request.call_id
+            "credentials of {username} refused: {reason}",
+            reason=reason,
+            username=credentials.username,
+            call_id=request.call_id,
         )
         return self._challenge(proxy, False, "the username or the password is wrong")
 
@@ -290,11 +296,11 @@ class Authenticator:
         headers = tuple((name, before + nonce + after) for before, after in self._challenges[is_stale])
         return Refusal(407 if proxy else 401, explanation, headers)
 
+    def _is_same_resource(self, uri_text: str, request: Request) -> bool:
+        """Whether the digest-uri may stand for the Request-URI, which a hop may have rewritten (RFC 8760 2.6 item 6).
 
-def _is_same_resource(uri_text: str, request: Request) -> bool:
-    """Whether the digest-uri means the Request-URI: a hop may have rewritten all but user and host (22.4 item 6).
-
-    Some clients (SIPp) sign the host alone; what they sign is good for one request, because its count is.
-    """
-    said, asked = parse_uri(uri_text), request.uri
-    return said.host == asked.host and said.user in ("", asked.user)
+        Some clients (SIPp) sign the host alone, or our address where the request has our domain. Whatever is signed is
+        good for one request, because its count is.
+        """
+        said, asked = parse_uri(uri_text), request.uri
+        return said.user in ("", asked.user) and (said.host == asked.host or self._is_ours(said))

@@ -151,7 +151,7 @@ class TransactionLayer:
         known = self._servers.get(key)
         if known is not None:
             known.step(Signal.REQUEST, request)
-        elif len(self._servers) + len(self._clients) >= self._most:
+        elif len(self._servers) + len(self._clients) >= self._most and not self._relieves(request):
             headers = (("retry-after", str(self._limits.retry_after)),)
             self._answer_statelessly(request, flow, 503, "The server is overloaded: try again later", headers)
         elif method == "CANCEL":
@@ -193,6 +193,10 @@ class TransactionLayer:
         for transaction in settled:
             transaction.drop_request()
         settled.clear()
+
+    def _relieves(self, request: Request) -> bool:
+        """Whether a request is welcome even above the limit: it ends what is going on."""
+        return request.method == "CANCEL" and self._find_cancelled(request) is not None
 
     def _receive_new(self, transaction: ServerTransaction, method: str) -> None:
         cell = self._seconds.get(method) or self._seconds_cell(method)

@@ -72,6 +72,7 @@ class Connections:
         self._listening: dict[str, Address] = {}
         self._open: set[StreamConnection] = set()
         self._flows: dict[tuple[str, str, int], StreamFlow] = {}
+        self._connecting: dict[StreamFlow, _Outgoing] = {}
         self._drained: list[Deferred[None]] = []
         self._is_stopping = False
 
@@ -135,13 +136,14 @@ class Connections:
             flow.end("the server is stopping")
             return
         flow.aliases = (key,)
-        outgoing = _Outgoing(self, flow, key[1], key[2])
+        outgoing = self._connecting[flow] = _Outgoing(self, flow, key[1], key[2])
         self._resolver.resolve(key[1], outgoing.try_addresses)
 
     # -- what connections tell ---------------------------------------------------------------------------------------
 
     def opened(self, connection: StreamConnection) -> None:
         self._open.add(connection)
+        self._connecting.pop(connection.flow, None)
 
     def ended(self, connection: StreamConnection) -> None:
         self._open.discard(connection)
@@ -151,7 +153,10 @@ class Connections:
             self._drained.pop().callback(None)
 
     def forget(self, flow: StreamFlow) -> None:
-        """The flow ended: nobody shall find it any more."""
+        """The flow ended: nobody shall find it any more, and nobody connects for it."""
+        outgoing = self._connecting.pop(flow, None)
+        if outgoing is not None:
+            outgoing.give_up()
         for key in (*flow.aliases, (flow.transport, *flow.remote)):
             if self._flows.get(key) is flow:
                 del self._flows[key]
@@ -212,6 +217,7 @@ class _Outgoing(ClientFactory[StreamConnection]):
         self._host = host
         self._port = port
         self._remaining: list[str] = []
+        self._connector: IConnector | None = None
 
     def try_addresses(self, addresses: Addresses) -> None:
         """Begin: what the resolver found."""
@@ -229,7 +235,12 @@ class _Outgoing(ClientFactory[StreamConnection]):
         if self._flow.is_secure:
             factory = client_factory(connections.trust, self._host, self, connections.reactor)
         timeout = connections.limits.connect_seconds
-        connections.reactor.connectTCP(self._remaining.pop(0), self._port, factory, timeout=timeout)
+        address = self._remaining.pop(0)
+        self._connector = connections.reactor.connectTCP(address, self._port, factory, timeout=timeout)
+
+    def give_up(self) -> None:
+        if self._connector is not None:
+            self._connector.disconnect()
 
     def buildProtocol(self, addr: IAddress | None) -> StreamConnection | None:
         return StreamConnection(self._connections, self._flow) if self._flow.is_open else None

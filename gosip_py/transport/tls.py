@@ -61,16 +61,16 @@ class _UnverifiedCreator:
         return SSL.Connection(self._context, None)
 
 
-class _ServerFactory(TLSMemoryBIOFactory):
+class _Factory(TLSMemoryBIOFactory):
     def buildProtocol(self, addr: IAddress | None) -> TLSMemoryBIOProtocol | None:  # type: ignore[override]
-        """None refuses the connection, as the interface has it; Twisted's own would wrap it."""
+        """None refuses the connection, as the interface has it; Twisted's own factory would wrap it."""
         protocol = self.wrappedFactory.buildProtocol(addr)
         return None if protocol is None else self.protocol(self, protocol)
 
 
 def server_factory(source: ContextSource, factory: IProtocolFactory, clock: IReactorTime) -> TLSMemoryBIOFactory:
     """``factory`` behind TLS, with the certificates of ``source``."""
-    return _ServerFactory(_ServerCreator(source), False, factory, clock)
+    return _Factory(_ServerCreator(source), False, factory, clock)
 
 
 def client_factory(trust: TlsTrust, host: str, factory: IProtocolFactory, clock: IReactorTime) -> TLSMemoryBIOFactory:
@@ -82,4 +82,4 @@ def client_factory(trust: TlsTrust, host: str, factory: IProtocolFactory, clock:
         creator = ssl.optionsForClientTLS(host, ssl.trustRootFromCertificates(trust.roots))
     else:
         creator = ssl.optionsForClientTLS(host, ssl.platformTrust())
-    return TLSMemoryBIOFactory(creator, True, factory, clock)
+    return _Factory(creator, True, factory, clock)

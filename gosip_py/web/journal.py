@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from io import StringIO
 from typing import Annotated, Any, Literal
 
@@ -20,8 +20,8 @@ from gosip_py.web.shapes import Instant, IsoTime, ListQuery, Nothing, RowId, Tex
 
 __all__ = ["JournalQuery", "JournalResource", "JournalView", "StatsView", "csv_cell"]
 
-EXPORT_ROWS = 1000
-"""Rows read and sent at a time."""
+EXPORT_ROWS = 200
+"""Rows read and sent at a time: some milliseconds of work, for calls are not to wait behind it."""
 
 Outcome = Literal["answered", "rejected", "cancelled", "no_answer", "failed", "redirected", "voicemail", "blocked"]
 Direction = Literal["inbound", "outbound", "internal"]
@@ -162,13 +162,26 @@ class JournalResource:
     async def _lines(self, filters: dict[str, Any]) -> AsyncIterator[bytes]:
         columns = tuple(JournalView.model_fields)
         yield _csv_lines([columns])
-        offset, total = 0, 1
-        while offset < total:
+        seen, is_more = 0, True
+        while is_more:
             page = await self._journal.list(
-                offset=offset, limit=EXPORT_ROWS, sort="invite_at", descending=False, filters=filters
+                offset=seen, limit=EXPORT_ROWS, sort="invite_at", descending=False, filters=filters
             )
-            yield _csv_lines([[_text(name, getattr(row, name)) for name in columns] for row in page.rows])
-            offset, total = offset + EXPORT_ROWS, page.total
+            rows, is_more = page.rows, len(page.rows) == EXPORT_ROWS
+            yield _csv_lines([[_text(name, getattr(row, name)) for name in columns] for row in rows])
+            filters, seen = _after(rows, filters, seen)
+
+
+def _after(rows: Sequence[CallRow], filters: dict[str, Any], seen: int) -> tuple[dict[str, Any], int]:
+    """The filters for what follows these rows, and how many rows of that moment have been seen.
+
+    A time is found by its index; an offset alone would be counted out anew for each part of a long file.
+    """
+    if not rows:
+        return filters, seen
+    last = rows[-1].invite_at
+    here = sum(row.invite_at == last for row in rows)
+    return filters | {"from_time": last}, here + (seen if filters.get("from_time") == last else 0)
 
 
 def _csv_lines(rows: Any) -> bytes:

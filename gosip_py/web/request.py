@@ -90,7 +90,7 @@ class WebRequest(_Request):
     """One request.
 
     `route` is the declared path that it matched, `request_id` names it in the log and in the answer, `peer` is the
-    address of who really sent it.
+    address of who really sent it, `body` what came with it.
     """
 
     log = Logger()
@@ -100,9 +100,14 @@ class WebRequest(_Request):
         self.route = OTHER
         self.request_id = ""
         self.peer = ""
+        self.body = b""
         self._started_at = 0.0
         self._read = 0
         self._is_refused = False
+
+    def __repr__(self) -> str:
+        # Twisted's shows the query, and a log event carries its source.
+        return f"<WebRequest {self.request_id} {self.route}>"
 
     # -- the body ---------------------------------------------------------------------------------------------------
 
@@ -145,17 +150,13 @@ class WebRequest(_Request):
         # The channel's own time-out starts again with each byte; this one does not.
         site.clock.callLater(LINGER_SECONDS, self.channel.loseConnection)
 
-    @property
-    def body(self) -> bytes:
-        """What was sent with it."""
-        body: bytes = self.content.getvalue()
-        return body
-
     # -- the answer -------------------------------------------------------------------------------------------------
 
     def process(self) -> None:
         site: WebSite = self.channel.site
         self._started_at = perf_counter()
+        # The file is closed as soon as the client leaves, which may be before somebody reads it.
+        self.body = self.content.getvalue()
         self.peer = self._real_address(site.proxies)
         self.request_id = self._given_id(site.proxies) or secrets.token_hex(8)
         site.metrics.http_in_flight.inc()

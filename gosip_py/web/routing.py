@@ -89,7 +89,8 @@ class Routing:
                 )
             if request.startedWriting:
                 # Half a file is out: a broken connection tells the client, an orderly end would not.
-                request.channel.forceAbortClient()
+                if request.channel is not None:
+                    request.channel.forceAbortClient()
                 return b""
             return request.prepare(problem)
 
@@ -222,7 +223,8 @@ def _send(request: WebRequest, status: int, body: bytes, media_type: str = "appl
 async def _pour(request: WebRequest, stream: Stream) -> bytes:
     request.setHeader("Content-Type", stream.media_type)
     request.setHeader("Content-Disposition", f'attachment; filename="{stream.filename}"')
-    if request.method == b"HEAD":
+    if request.method == b"HEAD" or request.channel is None:
+        await _close(stream.chunks)
         return b""
     reader = _Reader()
     _ = request.notifyFinish().addBoth(reader.leave)

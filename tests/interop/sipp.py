@@ -77,7 +77,7 @@ class SippPhone:
         errors, messages = self.directory / f"{scenario}.errors", self.directory / f"{scenario}.messages"
         argv = [need("sipp"), f"{LOOPBACK}:{self.target_port}", "-sf", str(written), "-m", "1", "-nostdin"]
         argv += ["-i", LOOPBACK, "-p", str(self.port), "-t", "u1" if self.transport == "udp" else "t1"]
-        # Left to itself SIPp signs for its remote address instead of the Request-URI (RFC 7616 3.4.6 lets a server refuse that).
+        # Left to itself SIPp signs for its remote address instead of the Request-URI (RFC 7616 3.4.6: a 400).
         argv += ["-auth_uri", f"{peer}@{LOOPBACK}" if peer else LOOPBACK]
         argv += ["-au", self.user, "-ap", PHONE_PASSWORD, "-d", str(hold_ms)]
         argv += ["-timeout", f"{SCENARIO_SECONDS}s", "-timeout_error"]

@@ -68,7 +68,9 @@ class CallTests(TestCase):
         async with serving(self, MD5) as server:
             books = await self.talk(server, "call_cancelled", "ring_until_cancel")
             self.assertEqual(books, ("cancelled", 487, "caller"))
-            await transactions_end(server)
+            if self.transport != "udp":
+                # Over UDP Timer D keeps the refused INVITE for 32 s whatever T1 is (RFC 3261 17.1.1.2).
+                await transactions_end(server)
 
     async def test_the_callee_is_busy(self) -> None:
         async with serving(self, MD5) as server:

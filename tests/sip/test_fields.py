@@ -55,7 +55,9 @@ class Negotiation(FieldCase):
             ("1.000", 1000),
         ):
             self.assertEqual(fields.parse_q(text), thousandths, text)
-        self.refused(fields.parse_q, ("", ".5", "1.1", "1.001", "0.0001", "2", "-0", "+1", "0,5", "0.5 ", "1e0", "\u0660"))
+        self.refused(
+            fields.parse_q, ("", ".5", "1.1", "1.001", "0.0001", "2", "-0", "+1", "0,5", "0.5 ", "1e0", "\u0660")
+        )
 
     def test_accept(self) -> None:
         self.read(
@@ -170,7 +172,7 @@ class Numbers(FieldCase):
                 "Sat, 1 Feb 2026 23:59:05 GMT",
                 "Sat, 28 Feb 0000 23:59:05 GMT",
                 "Sat, 28 Feb 26 23:59:05 GMT",
-            ),  # fmt: skip
+            ),
         )
 
     def test_timestamp(self) -> None:
@@ -261,9 +263,18 @@ class Dialogs(FieldCase):
         )
         self.refused(
             fields.parse_replaces,
-            ("", "1", "1;to-tag=a", "1;from-tag=a", "1;to-tag=a;from-tag=", "1;to-tag=a;from-tag=b;to-tag=c", ";to-tag=a;from-tag=b",
-             "1 2;to-tag=a;from-tag=b", "1;to-tag;from-tag=b"),
-        )  # fmt: skip
+            (
+                "",
+                "1",
+                "1;to-tag=a",
+                "1;from-tag=a",
+                "1;to-tag=a;from-tag=",
+                "1;to-tag=a;from-tag=b;to-tag=c",
+                ";to-tag=a;from-tag=b",
+                "1 2;to-tag=a;from-tag=b",
+                "1;to-tag;from-tag=b",
+            ),
+        )
 
 
 class Values(SynchronousTestCase):

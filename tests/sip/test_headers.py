@@ -25,10 +25,21 @@ class Vias(SynchronousTestCase):
 
     def test_refused(self) -> None:
         for text in (
-            "", "SIP/2.0/UDP", "SIP/2.0 h", "SIP/3.0/UDP h", "HTTP/2.0/UDP h", "SIP/2.0/UDP h:", "SIP/2.0/UDP h:99999",
-            "SIP/2.0/UDP h:65536", "SIP/2.0/UDP h x", "SIP/2.0/UDP ;branch=x", "SIP/2.0/UDP a@b", "SIP/2.0/UDP [::1",
-            'SIP/2.0/UDP h;x="', "SIP/2.0/U DP h",
-        ):  # fmt: skip
+            "",
+            "SIP/2.0/UDP",
+            "SIP/2.0 h",
+            "SIP/3.0/UDP h",
+            "HTTP/2.0/UDP h",
+            "SIP/2.0/UDP h:",
+            "SIP/2.0/UDP h:99999",
+            "SIP/2.0/UDP h:65536",
+            "SIP/2.0/UDP h x",
+            "SIP/2.0/UDP ;branch=x",
+            "SIP/2.0/UDP a@b",
+            "SIP/2.0/UDP [::1",
+            'SIP/2.0/UDP h;x="',
+            "SIP/2.0/U DP h",
+        ):
             self.assertRaises(ParseError, parse_via, text)
 
     def test_there_and_back(self) -> None:
@@ -54,10 +65,23 @@ class Addresses(SynchronousTestCase):
 
     def test_refused(self) -> None:
         for text in (
-            "", "sip:a b@c", "(x)@\"",
-            "sip:a@b?x=y", "sip:a@b,sip:c@d", "<sip:a@b", "sip:a@b>;x<", "<sip:<a>@b>", "<sip:a@b> x", '"al <sip:a@b>',
-            "a, b <sip:a@b>", "a;b <sip:a@b>", '"a" "b" <sip:a@b>', 'a"b" <sip:a@b>', "<sip:a@b>x;y", "a<b>c<d>",
-        ):  # fmt: skip
+            "",
+            "sip:a b@c",
+            '(x)@"',
+            "sip:a@b?x=y",
+            "sip:a@b,sip:c@d",
+            "<sip:a@b",
+            "sip:a@b>;x<",
+            "<sip:<a>@b>",
+            "<sip:a@b> x",
+            '"al <sip:a@b>',
+            "a, b <sip:a@b>",
+            "a;b <sip:a@b>",
+            '"a" "b" <sip:a@b>',
+            'a"b" <sip:a@b>',
+            "<sip:a@b>x;y",
+            "a<b>c<d>",
+        ):
             self.assertRaises(ParseError, parse_address, text)
 
     def test_uri_is_decoded_when_asked_for(self) -> None:

@@ -17,11 +17,27 @@ class Canonical(SynchronousTestCase):
     def test_compact_forms(self) -> None:
         # the compact forms that IANA lists
         pairs = {
-            "a": "accept-contact", "b": "referred-by", "c": "content-type", "d": "request-disposition",
-            "e": "content-encoding", "f": "from", "i": "call-id", "j": "reject-contact", "k": "supported",
-            "l": "content-length", "m": "contact", "n": "identity-info", "o": "event", "r": "refer-to", "s": "subject",
-            "t": "to", "u": "allow-events", "v": "via", "x": "session-expires", "y": "identity",
-        }  # fmt: skip
+            "a": "accept-contact",
+            "b": "referred-by",
+            "c": "content-type",
+            "d": "request-disposition",
+            "e": "content-encoding",
+            "f": "from",
+            "i": "call-id",
+            "j": "reject-contact",
+            "k": "supported",
+            "l": "content-length",
+            "m": "contact",
+            "n": "identity-info",
+            "o": "event",
+            "r": "refer-to",
+            "s": "subject",
+            "t": "to",
+            "u": "allow-events",
+            "v": "via",
+            "x": "session-expires",
+            "y": "identity",
+        }
         self.assertEqual({short: canonical_name(short) for short in pairs}, pairs)
 
     def test_unknown_names_keep_their_letters(self) -> None:

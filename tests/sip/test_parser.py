@@ -104,11 +104,31 @@ class StartLines(SynchronousTestCase):
 
     def test_refused(self) -> None:
         for line in (
-            b"", b" ", b"INVITE", b"INVITE sip:a", b"INVITE sip:a HTTP/1.1", b"GET / HTTP/1.0", b"INVITE sip:a SIP/2", b"SIP/2.0 99 Low",
-            b"SIP/2.0 700 High", b"SIP/2.0 20 Short", b"SIP/2.0 2000 Long", b"SIP/2.0  200 OK", b"SIP/1.0 200 OK", b"SIP/2.0",
-            b"IN VITE sip:a SIP/2.0", b"INVITE  SIP/2.0", b"INVITE sip:a\tb SIP/2.0", b"INVITE sip:a SIP/2.0 ", b" INVITE sip:a SIP/2.0",
-            b"INVITE sip:a b SIP/2.0", b"INVITE <sip:a b> SIP/2.0", b"\xff\xfe", b"IN\x00VITE sip:a SIP/2.0", b"SIP/2.0 200 a\x07b",
-        ):  # fmt: skip
+            b"",
+            b" ",
+            b"INVITE",
+            b"INVITE sip:a",
+            b"INVITE sip:a HTTP/1.1",
+            b"GET / HTTP/1.0",
+            b"INVITE sip:a SIP/2",
+            b"SIP/2.0 99 Low",
+            b"SIP/2.0 700 High",
+            b"SIP/2.0 20 Short",
+            b"SIP/2.0 2000 Long",
+            b"SIP/2.0  200 OK",
+            b"SIP/1.0 200 OK",
+            b"SIP/2.0",
+            b"IN VITE sip:a SIP/2.0",
+            b"INVITE  SIP/2.0",
+            b"INVITE sip:a\tb SIP/2.0",
+            b"INVITE sip:a SIP/2.0 ",
+            b" INVITE sip:a SIP/2.0",
+            b"INVITE sip:a b SIP/2.0",
+            b"INVITE <sip:a b> SIP/2.0",
+            b"\xff\xfe",
+            b"IN\x00VITE sip:a SIP/2.0",
+            b"SIP/2.0 200 a\x07b",
+        ):
             fault_of(line + b"\r\n" + "\r\n".join(_MINIMAL).encode() + b"\r\n\r\n")
 
     def test_a_request_that_names_itself_sip_can_be_answered(self) -> None:

@@ -10,8 +10,8 @@ from gosip_py.sip.status import REASON_PHRASES
 class Phrases(SynchronousTestCase):
     def test_every_code_that_we_send(self) -> None:
         codes = (
-            "100 180 200 202 302 400 401 403 404 405 407 408 415 416 420 421 422 423 480 481 482 483 486 487 488 489 491 500 503"
-            " 505 513"
+            "100 180 200 202 302 400 401 403 404 405 407 408 415 416 420 421 422 423 480 481 482 483 486 487 488 "
+            "489 491 500 503 505 513"
         )
         self.assertEqual([code for code in codes.split() if not REASON_PHRASES.get(int(code))], [])
 

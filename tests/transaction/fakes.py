@@ -1,4 +1,4 @@
-"""A flow that writes down what is sent, a user and owners that write down what they are told, and messages to feed them."""
+"""A flow that writes down what is sent, users and owners that write down what they are told, messages to feed them."""
 
 from __future__ import annotations
 
@@ -164,9 +164,9 @@ class Bench:
         self.receive(message or request())
         return self.user.transactions[-1]
 
-    def client(self, method: str = "INVITE", **more: str) -> ClientTransaction:
+    def client(self, method: str = "INVITE") -> ClientTransaction:
         """A client transaction that was just started. It has a Via of whoever is forwarded."""
-        return self.layer.start_client(request(method, branch="z9hG4bKupstream", **more), self.flow, self.owner)
+        return self.layer.start_client(request(method, branch="z9hG4bKupstream"), self.flow, self.owner)
 
     def respond(self, transaction: ClientTransaction, status: int, to_tag: str = "tt") -> None:
         """Have the peer answer what was sent first."""

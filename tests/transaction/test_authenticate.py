@@ -189,6 +189,17 @@ class GoodTests(AuthenticatorCase):
     def test_a_client_that_signs_the_host_alone(self) -> None:
         self.assertEqual(self.ask(self.answer(self.fresh()), uri="sip:alice@example.com"), ALICE)
 
+    def test_a_client_that_signs_another_name_of_ours(self) -> None:
+        answers = [self.answer(self.fresh(), uri=uri) for uri in ("sip:192.0.2.1:5060", "sip:bob@192.0.2.1:5060")]
+        self.assertIsInstance(self.ask(answers[0]), Refusal)
+        nonces = NonceFactory(b"the secret of this run", 300)
+        self.authenticator = Authenticator(
+            self.accounts, REALM, nonces, self.metrics, lambda: self.now, is_ours=lambda uri: uri.host == "192.0.2.1"
+        )
+        self.assertEqual(self.ask(answers[0]), ALICE)
+        self.assertIsInstance(self.ask(answers[1]), Refusal)
+        self.assertIsInstance(self.ask(self.answer(self.fresh(), uri="sip:192.0.2.2")), Refusal)
+
     def test_what_was_for_us_is_not_sent_on(self) -> None:
         ours, elsewhere = self.answer(self.fresh()), self.answer(Challenge("elsewhere.example", "n1"))
         request = register(f"Proxy-Authorization: {ours}", f"Proxy-Authorization: {elsewhere}")

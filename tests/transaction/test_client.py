@@ -6,6 +6,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from gosip_py.fsm import Refused
 from gosip_py.sip.message import Request
+from gosip_py.transaction.client import ClientTransaction
 from gosip_py.transaction.machines import State
 from gosip_py.transaction.timers import Timing
 from gosip_py.transaction.user import Failure
@@ -307,7 +308,7 @@ class FlowFailureTests(SynchronousTestCase):
         other = Bench()
 
         class Retrying(RecordingOwner):
-            def client_failed(self, transaction: object, failure: Failure) -> None:
+            def client_failed(self, transaction: ClientTransaction, failure: Failure) -> None:
                 super().client_failed(transaction, failure)
                 bench.layer.start_client(request("OPTIONS"), other.flow, self)
 

@@ -219,6 +219,13 @@ class LimitTests(SynchronousTestCase):
         bench.receive(request("ACK", to_tag=refusal.to_tag))
         self.assertEqual(bench.user.acks, [])
 
+    def test_a_cancel_of_what_is_known_is_taken_and_of_nothing_is_not(self) -> None:
+        bench = Bench(limits=Limits(transactions=1))
+        bench.server()
+        bench.receive(request("CANCEL"))
+        bench.receive(request("CANCEL", branch="z9hG4bKnothing"))
+        self.assertEqual((bench.titles, bench.owner.told), (["200", "503"], ["cancel"]))
+
     def test_what_is_known_goes_on(self) -> None:
         bench = Bench(limits=Limits(transactions=1))
         bench.server().reply(486)

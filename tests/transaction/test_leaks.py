@@ -102,24 +102,37 @@ class LeakTests(SynchronousTestCase):
 class MemoryTests(SynchronousTestCase):
     COUNT = 2000
 
-    def test_an_answered_registration_costs_at_most_a_kilobyte(self) -> None:
+    def octets(self, method: str) -> float:
+        """What one answered transaction holds, on the average."""
         bench = Flooded()
-        bench.user.answer = 200
-        bench.receive(request("REGISTER", branch="z9hG4bKfirst"))
-        bench.forget()
+        self.answer(bench, method, -1)
         tracemalloc.start()
         self.addCleanup(tracemalloc.stop)
         gc.collect()
         before = tracemalloc.get_traced_memory()[0]
         for number in range(self.COUNT):
-            bench.receive(request("REGISTER", branch=f"z9hG4bKabcdef{number:08}", call_id=f"{number:020}@192.0.2.9"))
-            bench.forget()
+            self.answer(bench, method, number)
         bench.receive(request("ACK"))
         bench.forget()
         gc.collect()
-        each = (tracemalloc.get_traced_memory()[0] - before) / self.COUNT
         self.assertEqual(bench.layer.in_flight, self.COUNT + 1)
-        self.assertLess(each, 1024)
+        return (tracemalloc.get_traced_memory()[0] - before) / self.COUNT
+
+    def answer(self, bench: Flooded, method: str, number: int) -> None:
+        message = request(method, branch=f"z9hG4bKabcdef{number:08}", call_id=f"{number:020}@192.0.2.9")
+        message.set_body(b"v" * 1000, "application/sdp")
+        transaction = bench.server(message)
+        response = reply(message, 200, to_tag=transaction.to_tag)
+        if method == "INVITE":
+            response.set_body(b"v" * 1000, "application/sdp")
+        transaction.respond(response)
+        bench.forget()
+
+    def test_an_answered_transaction_costs_at_most_a_kilobyte(self) -> None:
+        self.assertLess(self.octets("REGISTER"), 1024)
+
+    def test_an_answered_call_costs_as_little(self) -> None:
+        self.assertLess(self.octets("INVITE"), 1024)
 
     def test_a_response_is_kept_as_bytes_only(self) -> None:
         bench = Flooded()

@@ -23,7 +23,7 @@ SEEDS = 200
 
 
 class Phone:
-    """The user and the owner at one end. Called, it rings, and answers with ``answer`` when ``after`` seconds have passed."""
+    """The user and the owner at one end. Called, it rings, and sends ``answer`` after ``after`` seconds."""
 
     def __init__(self, network: MemoryNetwork, host: str, answer: int = 200, after: float = 0.0) -> None:
         self.transport = network.transport(host)

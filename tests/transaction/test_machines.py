@@ -23,7 +23,7 @@ FINALS = ("RESPONSE_2XX", "RESPONSE_3XX_6XX")
 
 
 class FigureTests(SynchronousTestCase):
-    """A figure is written as lines of "STATE SIGNAL -> NEXT: effects"; only the effects that the figure names are compared."""
+    """Figures as lines of "STATE SIGNAL -> NEXT: effects". Only effects that the figures name are compared."""
 
     named = frozenset(
         {

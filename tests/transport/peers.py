@@ -29,7 +29,8 @@ def options(via: str, *, body: bytes = b"", method: str = "OPTIONS") -> bytes:
     """A request whose Via value is ``via``."""
     head = (
         f"{method} sip:bob@127.0.0.1 SIP/2.0\r\nVia: {via}\r\nMax-Forwards: 70\r\n"
-        f"From: <sip:alice@127.0.0.1>;tag=a1\r\nTo: <sip:bob@127.0.0.1>\r\nCall-ID: c1\r\nCSeq: 7 {method}\r\nContent-Length: {len(body)}\r\n\r\n"
+        f"From: <sip:alice@127.0.0.1>;tag=a1\r\nTo: <sip:bob@127.0.0.1>\r\n"
+        f"Call-ID: c1\r\nCSeq: 7 {method}\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from ipaddress import ip_network
+from typing import cast
 
 from twisted.internet import reactor
 from twisted.internet.defer import DeferredList
-from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
+from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint, serverFromString
+from twisted.internet.interfaces import ITCPTransport
+from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from gosip_py.metrics import Metrics
+from gosip_py.sip.headers import parse_via
 from gosip_py.sip.parser import parse_message
 from gosip_py.transport.addressing import Advertising
 from gosip_py.transport.admission import Limits
@@ -26,6 +30,13 @@ def free_port() -> int:
     with bind_tcp("127.0.0.1", 0) as bound:
         port: int = bound.getsockname()[1]
         return port
+
+
+class ClosingPeer(Protocol):
+    """Accepts, and wants nothing."""
+
+    def connectionMade(self) -> None:
+        cast(ITCPTransport, self.transport).abortConnection()
 
 
 class LayerTestCase(TestCase):
@@ -93,9 +104,14 @@ class TcpTests(LayerTestCase):
         self.layer.listen_udp("127.0.0.1", 0)
         for transport in ("UDP", "TCP"):
             flow = self.layer.flow_to(Target(transport, "nowhere.invalid", 5060), 300)
-            flow.send(b"x")
-            failed, _ = await self.user.failed.get()
+            for _ in range(100):
+                flow.send(b"x")
+            failed, _reason = await self.user.failed.get()
             self.assertIs(failed, flow)
+            flow.send(b"whoever sends on it again hears it again")
+            failed, _reason = await self.user.failed.get()
+            self.assertIs(failed, flow)
+        self.assertEqual(len(self.user.failures), 4)
 
     async def test_a_name_is_resolved_and_what_was_sent_meanwhile_arrives(self) -> None:
         peer = UdpPeer()
@@ -103,10 +119,14 @@ class TcpTests(LayerTestCase):
         self.layer.listen_udp("127.0.0.1", 0)
         target = Target("UDP", "localhost", peer.port)
         flow = self.layer.flow_to(target, 300)
+        via = parse_via("SIP/2.0/UDP 127.0.0.1;rport=5;received=127.0.0.1")
+        self.assertIs(flow.answering(via), flow)
         flow.send(b"first")
         flow.send(b"second")
         self.assertEqual([await peer.received.get(), await peer.received.get()], [b"first", b"second"])
         self.assertEqual(flow.remote, ("127.0.0.1", peer.port))
+        self.assertIs(flow.answering(via), flow)
+        self.assertTrue(flow.is_open)
         self.layer.flow_to(target, 300).send(b"third")
         self.assertEqual(await peer.received.get(), b"third")
 
@@ -120,6 +140,23 @@ class TcpTests(LayerTestCase):
         failed, _ = await self.user.failed.get()
         self.assertIs(failed, flow)
         self.assertEqual(len(self.user.failures), 1)
+
+    async def test_a_peer_that_accepts_and_closes_at_once(self) -> None:
+        closing = serverFromString(reactor, "tcp:0:interface=127.0.0.1")
+        port = await closing.listen(Factory.forProtocol(ClosingPeer))
+        self.addCleanup(port.stopListening)
+        flow = self.layer.flow_to(Target("TCP", "127.0.0.1", port.getHost().port), 300)
+        flow.send(options(flow.via_head + "z9hG4bKx"))
+        failed, _ = await self.user.failed.get()
+        self.assertIs(failed, flow)
+        self.assertEqual(len(self.user.failures), 1)
+
+    async def test_stop_while_connecting(self) -> None:
+        with bind_tcp("127.0.0.1", 0) as bound:
+            flow = self.layer.flow_to(Target("TCP", "127.0.0.1", bound.getsockname()[1]), 300)
+            flow.send(b"x")
+            await self.layer.stop()
+        self.assertFalse(flow.is_open)
 
     async def test_10_mb_get_their_400_before_the_connection_closes(self) -> None:
         port = self.layer.listen_tcp("127.0.0.1", 0).port
@@ -236,6 +273,10 @@ class PortTests(LayerTestCase):
             self.assertFalse(layer.is_local(host, port + 1))
             self.assertFalse(layer.is_local(host, None))
         self.assertFalse(layer.is_local("198.51.100.1", port))
+        self.assertEqual(layer.port_numbers, {port})
+        for _ in range(2):
+            self.assertTrue(layer.names_us("203.0.113.5"))
+            self.assertFalse(layer.names_us("198.51.100.1"))
         self.assertFalse(layer.is_local("example.com", port))
 
     async def test_stop_closes_every_port_and_can_be_called_twice(self) -> None:
@@ -284,3 +325,16 @@ class SweepTests(SynchronousTestCase):
             clock.advance(5)
         self.successResultOf(layer.stop())
         self.assertEqual(clock.getDelayedCalls(), [])
+
+    def test_the_routing_table_is_asked_anew_now_and_then(self) -> None:
+        clock = MemoryReactorClock()
+        layer = TransportLayer(clock, Metrics())  # type: ignore[arg-type]  # as above
+        port = layer.listen_udp("0.0.0.0", 0).port
+        self.addCleanup(lambda: self.successResultOf(layer.stop()))
+        clock.advance(5)
+        layer.is_local("198.51.100.7", port)
+        remembered = layer._addressing._sources
+        self.assertEqual(list(remembered), ["198.51.100.7"])
+        for _ in range(12):
+            clock.advance(5)
+        self.assertEqual(remembered, {})

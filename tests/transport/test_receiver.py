@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from gosip_py.metrics import Metrics
+from gosip_py.sip.errors import ParseError
 from gosip_py.sip.message import Request
 from gosip_py.transport.counts import TransportCounts
 from gosip_py.transport.flow import Flow
@@ -22,6 +25,9 @@ class BrokenUser(RecordingUser):
     """Breaks over every message."""
 
     def receive_request(self, request: Request, flow: Flow) -> None:
+        raise RuntimeError("we broke")
+
+    def receive_fault(self, error: ParseError, flow: Flow) -> None:
         raise RuntimeError("we broke")
 
 
@@ -73,6 +79,17 @@ class ReceiverTests(SynchronousTestCase):
         self.receiver.receive_datagram(data.encode(), self.flow)
         self.assertEqual(len(self.user.faults), 1)
 
+    def test_a_fault_that_the_user_finds_comes_back_with_its_request(self) -> None:
+        class StrictUser(RecordingUser):
+            def receive_request(self, request: Request, flow: Flow) -> None:
+                request.require("contact")
+
+        user = self.receiver.user = StrictUser()
+        self.receiver.receive_datagram(options("SIP/2.0/UDP 10.0.0.1;rport;branch=z9hG4bKx"), self.flow)
+        [(error, _)] = user.faults
+        self.assertEqual(error.reason, "Contact is missing")
+        self.assertIsInstance(error.message, Request)
+
     def test_a_request_with_a_fault_is_marked_so_that_it_can_be_answered(self) -> None:
         data = options("SIP/2.0/UDP 10.0.0.1;rport;branch=z9hG4bKx").replace(
             b"Content-Length: 0", b"Content-Length: 99"
@@ -104,8 +121,13 @@ class ReceiverTests(SynchronousTestCase):
     def test_an_exception_of_the_user_is_logged_and_counted_and_goes_no_further(self) -> None:
         self.receiver.user = BrokenUser()
         self.receiver.receive_datagram(options("SIP/2.0/UDP 10.0.0.1;rport;branch=z9hG4bKx"), self.flow)
-        self.assertEqual(self.counts.internal_errors, 1)
-        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+        self.receiver.receive_datagram(b"garbage", self.flow)
+        self.assertEqual(self.counts.internal_errors, 2)
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 2)
+
+    def test_a_bug_of_the_parser_goes_no_further(self) -> None:
+        self.receiver.receive_datagram(cast(bytes, None), self.flow)
+        self.assertEqual((self.counts.internal_errors, len(self.flushLoggedErrors(TypeError))), (1, 1))
 
 
 class CountTests(SynchronousTestCase):

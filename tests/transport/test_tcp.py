@@ -242,6 +242,11 @@ class FlowTests(StreamTestCase):
         connection.dataReceived(REQUEST.replace(b"SIP/2.0/TCP 192.0.2.9:5090", b"SIP/2.0/TCP 192.0.2.9:5090;alias"))
         self.assertIsNot(self.connections.flow_to("TCP", "192.0.2.9", 5090), connection.flow)
 
+    def test_a_peer_behind_a_nat_gets_no_alias_for_a_port_that_may_be_its_neighbours(self) -> None:
+        connection, _ = self.accepted()
+        connection.dataReceived(REQUEST.replace(b"SIP/2.0/TCP 192.0.2.9:5090", b"SIP/2.0/TCP 10.0.0.7:5090"))
+        self.assertIsNot(self.connections.flow_to("TCP", "192.0.2.9", 5090), connection.flow)
+
     def test_an_alias_does_not_take_the_place_of_an_open_connection(self) -> None:
         first, _ = self.accepted(1)
         first.dataReceived(REQUEST)
@@ -283,6 +288,11 @@ class ConnectingTests(StreamTestCase):
         self.reactor.advance(0)
         self.assertFalse(flow.is_open)
         self.assertEqual(len(self.user.failures), 1)
+
+    def test_a_flow_that_ended_stops_connecting(self) -> None:
+        self.connections.flow_to("TCP", "192.0.2.9", 5060).send(b"x" * 2000)
+        self.assertTrue(self.reactor.connectors[-1]._disconnected)
+        self.assertEqual(self.connections._connecting, {})
 
     def test_a_connection_that_comes_too_late_is_dropped(self) -> None:
         flow = self.connections.flow_to("TCP", "192.0.2.9", 5060)
@@ -327,7 +337,7 @@ class DeadlineTests(StreamTestCase):
         for _ in range(30):
             self.pass_time(120)
             connection.dataReceived(b"\r\n")
-        self.assertFalse(wire.disconnecting)
+        self.assertEqual((wire.disconnecting, wire.is_aborted), (False, False))
 
     def test_what_we_send_keeps_it(self) -> None:
         connection, wire = self.accepted()

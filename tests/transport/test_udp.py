@@ -7,11 +7,13 @@ import os
 import socket
 
 from twisted.internet.defer import Deferred
+from twisted.internet.protocol import connectionDone
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from gosip_py.metrics import Metrics
 from gosip_py.sip.headers import parse_via
+from gosip_py.sip.message import Request
 from gosip_py.sip.parser import parse_message
 from gosip_py.transport.addressing import Addressing, Advertising
 from gosip_py.transport.counts import TransportCounts
@@ -124,11 +126,17 @@ class ScriptedSocket(socket.socket):
     """A real socket whose sends do what ``script`` says: an error number, or 0 to send; then they send."""
 
     script: list[int]
+    read_script: list[int]
 
     def sendto(self, data: bytes, address: tuple[str, int]) -> int:
         if self.script and (number := self.script.pop(0)):
             raise OSError(number, os.strerror(number))
         return super().sendto(data, address)
+
+    def recvfrom(self, size: int, flags: int = 0) -> tuple[bytes, tuple[str, int]]:
+        if self.read_script and (number := self.read_script.pop(0)):
+            raise OSError(number, os.strerror(number))
+        return super().recvfrom(size, flags)
 
 
 class SendingTests(SynchronousTestCase):
@@ -138,10 +146,10 @@ class SendingTests(SynchronousTestCase):
         self.failed: list[tuple[Flow, str]] = []
         self.counts = TransportCounts(Metrics())
         self.reactor = MemoryReactorClock()
-        receiver = Receiver(self.counts, set())
+        receiver = self.receiver = Receiver(self.counts, set())
         receiver.user = RecordingUser()
         self.bound = ScriptedSocket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.bound.script = []
+        self.bound.script, self.bound.read_script = [], []
         self.bound.setblocking(False)
         self.bound.bind(("127.0.0.1", 0))
         addressing = Addressing(Advertising())
@@ -215,6 +223,25 @@ class SendingTests(SynchronousTestCase):
         self.assertIsInstance(plain, UdpFlow)
         self.assertEqual(plain.remote, ("127.0.0.1", 5999))
         self.assertIs(self.flow.answering(parse_via("SIP/2.0/UDP not.marked.example.com")), self.flow)
+
+    def test_an_error_of_a_read_is_counted_and_reading_goes_on(self) -> None:
+        self.bound.read_script = [errno.ECONNREFUSED, 0, errno.EHOSTUNREACH]
+        for _ in range(2):
+            self.peer.sendto(b"\r\n\r\n", self.udp.local)
+        self.udp.doRead()
+        self.assertEqual((self.counts.failed_reads, self.counts.keep_alives), (2, 2))
+
+    def test_closing_in_the_middle_of_a_burst(self) -> None:
+        class ClosingUser(RecordingUser):
+            def receive_request(user, request: Request, flow: Flow) -> None:  # noqa: N805 # self is the test
+                RecordingUser.receive_request(user, request, flow)
+                self.udp.connectionLost(connectionDone)
+
+        user = self.receiver.user = ClosingUser()
+        for _ in range(2):
+            self.peer.sendto(options("SIP/2.0/UDP 127.0.0.1;branch=z9hG4bKx"), self.udp.local)
+        self.udp.doRead()
+        self.assertEqual((len(user.requests), self.udp.is_open), (1, False))
 
 
 class BindTests(SynchronousTestCase):

@@ -73,7 +73,7 @@ class PatchTests(SynchronousTestCase):
         self.assertEqual(twin.model_validate_json("{}").changes(), {})
         self.assertEqual(twin.model_validate_json('{"note": null}').changes(), {"note": None})
         self.assertRaises(ValueError, twin.model_validate_json, '{"name": null}')
-        self.assertRaises(ValueError, twin.model_validate_json, '{"nome": "x"}')
+        self.assertRaises(ValueError, twin.model_validate_json, '{"names": "x"}')
 
 
 class TimeTests(SynchronousTestCase):

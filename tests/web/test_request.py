@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionLost
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
+from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
@@ -149,6 +150,24 @@ class CountTests(WebCase):
         self.assertIn(b"process_cpu_seconds_total", reply.content)
 
 
+class LogTests(WebCase):
+    async def test_requests_are_logged_by_name_and_without_what_is_secret(self) -> None:
+        events: list[LogEvent] = []
+        observer: Any = events.append
+        globalLogPublisher.addObserver(observer)
+        self.addCleanup(globalLogPublisher.removeObserver, observer)
+        reply = await self.get("/setup?code=very-secret", "")
+        await self.sign_in("alice", "another-secret")
+        # What the test's own client logs is not ours.
+        texts = [formatEvent(event) for event in events if event["log_namespace"].startswith("gosip_py")]
+        self.assertEqual(len(texts), 2)
+        self.assertRegex(
+            texts[0], r"^GET /setup 200 to 127\.0\.0\.1, [0-9.]+ ms, request " + reply.headers["X-Request-Id"]
+        )
+        self.assertRegex(texts[1], r"^POST /api/auth/login 401 to")
+        self.assertNotIn("secret", "".join(map(repr, events)))
+
+
 class WireTests(SynchronousTestCase):
     """One connection without a network, byte by byte where it matters."""
 
@@ -178,7 +197,7 @@ class WireTests(SynchronousTestCase):
     def test_what_comes_all_the_same_is_dropped_until_the_time_is_up(self) -> None:
         answer = self.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9999999\r\n\r\n", *[b"x" * 65536] * 64)
         self.assertEqual(answer.count(b"HTTP/1.1"), 1)
-        self.assertEqual(len(self.channel.requests[-1].body), 0)
+        self.assertEqual(self.channel.requests[-1].content.getvalue(), b"")
         self.assertFalse(self.transport.disconnecting)
         self.clock.advance(LINGER_SECONDS)
         self.assertTrue(self.transport.disconnecting)
@@ -230,4 +249,5 @@ class LeavingTests(WebCase):
         channel.connectionLost(Failure(ConnectionLost()))
         await changed
         self.assertIsNotNone(self.directory.user_by_login("eve"))
+        self.assertEqual(self.metrics.http_in_flight.value, 0)
         self.assertEqual(self.flushLoggedErrors(), [])
