@@ -6,12 +6,12 @@ or a 2xx cancels those who still ring. Timer C guards each INVITE branch.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import attrs
 
-from gosip_py.proxy.route import ProxyTarget, copy_for, next_hop, record_route
+from gosip_py.proxy.route import ProxyTarget, aim, next_hop, record_route
 from gosip_py.sip.errors import ParseError
 from gosip_py.sip.message import Request, Response
 from gosip_py.sip.reply import explain, reply
@@ -218,9 +218,13 @@ class ResponseContext:
 
     def start(self, targets: tuple[ProxyTarget, ...], request: Request) -> None:
         """Send a copy of ``request`` to each target."""
+        self.start_copies([(target, request.copy()) for target in targets])
+
+    def start_copies(self, copies: Sequence[tuple[ProxyTarget, Request]]) -> None:
+        """Send to each target the copy that was made for it."""
         self.server.owner = self
         try:
-            self.branches = [Branch(self, target, copy_for(request, target)) for target in targets]
+            self.branches = [Branch(self, target, aim(copy, target)) for target, copy in copies]
             for branch in tuple(self.branches):
                 branch.send()
         except ParseError as error:
@@ -237,7 +241,7 @@ class ResponseContext:
             return
         assert branch.client is not None
         self.outcome.provisional(response, branch.client.flow)
-        self.server.respond(_upstream(response))
+        self.server.respond(response.upstream())
 
     def success(self, branch: Branch, response: Response) -> None:
         """Every 2xx to an INVITE goes upstream at once (16.7 item 5); of another request only the first."""
@@ -245,7 +249,7 @@ class ResponseContext:
             return
         assert branch.client is not None
         self.outcome.success(response, branch.client.flow)
-        self.server.respond(_upstream(response))
+        self.server.respond(response.upstream())
         if not self.is_done:
             self.is_done = True
             self._cancel_others(branch, COMPLETED_ELSEWHERE)
@@ -272,7 +276,7 @@ class ResponseContext:
                 # 16.7 item 6: a 503 downstream does not mean that we are overloaded
                 self._respond(self.refusal(500, "The next hop is overloaded."), False)
                 return
-            best = _upstream(best)
+            best = best.upstream()
             if best.status in _CHALLENGES:
                 self._collect_challenges(best)
         if not self.is_invite and best.status == 408:
@@ -317,13 +321,6 @@ class ResponseContext:
             self._respond(self.refusal(503, "The caller is out of reach."), True)
             for branch in tuple(self.branches):
                 branch.cancel(None)
-
-
-def _upstream(response: Response) -> Response:
-    """The response without our Via, for the way back (16.7 item 3)."""
-    twin = response.copy()
-    twin.pop_value("via")
-    return twin
 
 
 def _rank(response: Response) -> tuple[int, int]:

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from gosip_py.proxy.fork import Outcome, ResponseContext
 from gosip_py.proxy.outcome import CallOutcome, NoOutcome, SessionOutcome
-from gosip_py.proxy.route import DIALOG_FORMING, ProxyTarget, copy_for, next_hop, take_routes
+from gosip_py.proxy.route import DIALOG_FORMING, TARGET_REFRESH, ProxyTarget, aim, next_hop, take_routes
 from gosip_py.proxy.session import Caller, Session, Sessions
 from gosip_py.sip.errors import ParseError
 from gosip_py.sip.message import Request
@@ -76,7 +76,7 @@ class Proxy:
         """Forward an initial INVITE to every target as ``request``, and open its journal row."""
         call = self._sessions.start(transaction.request, caller, callee_user)
         transaction.reply(100)
-        self._fork(transaction, targets, CallOutcome(self._sessions, call, transaction.flow), request)
+        self._context(transaction, CallOutcome(self._sessions, call, transaction.flow)).start(targets, request)
 
     def refuse_call(
         self, transaction: ServerTransaction, status: int, explanation: str, caller: Caller, callee_user: str
@@ -88,10 +88,10 @@ class Proxy:
 
     def relay(self, transaction: ServerTransaction, request: Request, targets: tuple[ProxyTarget, ...]) -> None:
         """Forward a request outside of any session as ``request``: MESSAGE, SUBSCRIBE, OPTIONS and the like."""
-        self._fork(transaction, targets, self._no_outcome, request)
+        self._context(transaction, self._no_outcome).start(targets, request)
 
     def relay_in_dialog(self, transaction: ServerTransaction, session: Session | None) -> None:
-        """Forward a request along its route set (12.2, 16.4). ParseError when a Route or the Request-URI cannot be read."""
+        """Forward along the route set (12.2, 16.4). ParseError when a Route or the Request-URI cannot be read."""
         request = transaction.request
         if request.method == "INVITE":
             transaction.reply(100)
@@ -100,9 +100,10 @@ class Proxy:
         target = self._in_dialog_target(copy, session)
         outcome: Outcome = self._no_outcome
         if session is not None:
-            self._sessions.refreshed(session, request, session.sides(request.from_tag)[0])
+            if request.method in TARGET_REFRESH:
+                self._sessions.refreshed(session, request, session.sides(request.from_tag)[0])
             outcome = SessionOutcome(self._sessions, session, request)
-        self._fork(transaction, (target,), outcome, copy)
+        self._context(transaction, outcome).start_copies([(target, copy)])
 
     def receive_ack(self, ack: Request, arrived_on: Flow) -> None:
         """The ACK of a 2xx travels end to end and has no transaction (13.2.2.4, 16.11). One that cannot travel is dropped."""
@@ -113,19 +114,16 @@ class Proxy:
             if session is None and self.is_ours(next_hop(copy)):
                 return
             target = self._in_dialog_target(copy, session)
-            copy = copy_for(copy, target)
+            aim(copy, target)
         except ParseError:
             return
         self.reach(target.target, 0, lambda flow: None if flow is None else self._layer.send_stateless(copy, flow))
 
     # -- how it travels ---------------------------------------------------------------------------------------------
 
-    def _fork(
-        self, transaction: ServerTransaction, targets: tuple[ProxyTarget, ...], outcome: Outcome, request: Request
-    ) -> None:
-        is_dialog_forming = request.method in DIALOG_FORMING
-        context = ResponseContext(transaction, self._layer, self, outcome, self._timer_c_seconds, is_dialog_forming)
-        context.start(targets, request)
+    def _context(self, transaction: ServerTransaction, outcome: Outcome) -> ResponseContext:
+        is_dialog_forming = transaction.method in DIALOG_FORMING
+        return ResponseContext(transaction, self._layer, self, outcome, self._timer_c_seconds, is_dialog_forming)
 
     def _in_dialog_target(self, copy: Request, session: Session | None) -> ProxyTarget:
         """The next Route, or the remote target on the flow it was heard on: a phone behind a NAT is reached no other way."""

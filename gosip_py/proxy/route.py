@@ -9,17 +9,28 @@ from collections.abc import Callable
 
 import attrs
 
-from gosip_py.sip.errors import ParseError
 from gosip_py.sip.grammar import parse_digits
 from gosip_py.sip.headers import parse_address
 from gosip_py.sip.message import Request
-from gosip_py.sip.uri import Uri, parse_uri
+from gosip_py.sip.uri import Uri
 from gosip_py.transport.flow import Flow, Target
 
-__all__ = ["DIALOG_FORMING", "ProxyTarget", "copy_for", "max_forwards", "next_hop", "record_route", "take_routes"]
+__all__ = [
+    "DIALOG_FORMING",
+    "TARGET_REFRESH",
+    "ProxyTarget",
+    "aim",
+    "max_forwards",
+    "next_hop",
+    "record_route",
+    "take_routes",
+]
 
 DEFAULT_MAX_FORWARDS = 70
 DIALOG_FORMING = frozenset(("INVITE", "SUBSCRIBE", "REFER", "UPDATE"))
+
+# Requests that may bring a new remote target (RFC 3261 12.2, RFC 3311 5.1)
+TARGET_REFRESH = frozenset(("INVITE", "UPDATE"))
 
 IsOurs = Callable[[Uri], bool]
 
@@ -81,13 +92,12 @@ def max_forwards(request: Request) -> int:
     return parse_digits(value, "Max-Forwards", 255)
 
 
-def copy_for(request: Request, target: ProxyTarget) -> Request:
-    """The copy that goes to one target: Request-URI, Max-Forwards and Path applied (16.6 items 1-3, RFC 3327 5.3)."""
-    copy = request.copy()
+def aim(copy: Request, target: ProxyTarget) -> Request:
+    """Make ``copy`` the request for one target: Request-URI, Max-Forwards and Path (16.6 items 2, 3, RFC 3327 5.3); returns it."""
     if target.uri_text != copy.uri_text:
         copy.set_uri(target.uri_text)
+    line = f"Max-Forwards: {max_forwards(copy) - 1}"
     names = copy.names
-    line = f"Max-Forwards: {max_forwards(request) - 1}"
     if "max-forwards" in names:
         copy.lines[names.index("max-forwards")] = line
     else:
@@ -106,11 +116,3 @@ def record_route(copy: Request, arrived_on: Flow, leaves_on: Flow) -> None:
         copy.lines.insert(at, f"Record-Route: {arrived_on.record_route}")
     copy.names.insert(at, "record-route")
     copy.lines.insert(at, f"Record-Route: {leaves_on.record_route}")
-
-
-def readable_uri(text: str) -> Uri | None:
-    """The decoded URI, or None."""
-    try:
-        return parse_uri(text)
-    except ParseError:
-        return None

@@ -99,8 +99,23 @@ class Session:
     """One dialog between caller and callee; ``state`` is early, active or terminated."""
 
     __slots__ = (
-        "answered_at", "call", "call_id", "callee", "callee_uri", "caller", "caller_uri", "created_at", "ended_at", "ended_by",
-        "id", "refresher", "route_set", "session_expires", "state", "timer", "__weakref__",
+        "__weakref__",
+        "answered_at",
+        "call",
+        "call_id",
+        "callee",
+        "callee_uri",
+        "caller",
+        "caller_uri",
+        "created_at",
+        "ended_at",
+        "ended_by",
+        "id",
+        "refresher",
+        "route_set",
+        "session_expires",
+        "state",
+        "timer",
     )  # fmt: skip
 
     def __init__(self, call: Call, call_id: str, caller: Party, callee: Party, created_at: float) -> None:

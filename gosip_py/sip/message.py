@@ -21,6 +21,9 @@ __all__ = ["Message", "Request", "Response"]
 _M = TypeVar("_M", bound="Message")
 
 
+_REMEMBERED = {"via": "_top_via", "cseq": "_cseq", "call-id": "_call_id", "from": "_from_tag", "to": "_to_tag"}
+
+
 class Message:
     """What requests and responses share. ``names`` and ``lines`` are parallel."""
 
@@ -47,11 +50,12 @@ class Message:
 
     def value(self, name: str) -> str | None:
         """The value of the first header with this canonical name, unfolded and stripped; None when there is none."""
-        try:
-            line = self.lines[self.names.index(name)]
-        except ValueError:
+        names = self.names
+        if name not in names:
             return None
-        return _value_of(line)
+        line = self.lines[names.index(name)]
+        value = line[line.index(":") + 1 :].strip(" \t")
+        return _value_of(line) if "\n" in value else value
 
     def values(self, name: str) -> list[str]:
         """The values of all headers with this canonical name, in order, split at commas where it allows several."""
@@ -135,26 +139,32 @@ class Message:
         at = names.index(name) if name in names else 0
         names.insert(at, name)
         self.lines.insert(at, f"{wire_name(name)}: {value}")
-        self._forget()
+        self._forget(name)
+
+    def push_via(self, value: str) -> None:
+        """Put a Via on top, as whoever sends a message does (RFC 3261 8.1.1.7)."""
+        self.names.insert(0, "via")
+        self.lines.insert(0, "Via: " + value)
+        self._top_via = None
 
     def set(self, name: str, value: str) -> None:
         """Make ``value`` the only header of this name, where the first one stood."""
         names = self.names
         if name not in names:
             self.add(name, value)
-            self._forget()
+            self._forget(name)
             return
         at = names.index(name)
         self.lines[at] = f"{wire_name(name)}: {value}"
         if name in names[at + 1 :]:
             self._remove_after(name, at)
-        self._forget()
+        self._forget(name)
 
     def remove(self, name: str) -> None:
         """Take out every header of this name."""
         if name in self.names:
             self._remove_after(name, -1)
-            self._forget()
+            self._forget(name)
 
     def pop_value(self, name: str) -> str | None:
         """Take out the first value of a header and return it: a response's top Via, a request's first Route."""
@@ -162,7 +172,7 @@ class Message:
         if name not in names:
             return None
         at = names.index(name)
-        self._forget()
+        self._forget(name)
         value = _value_of(self.lines[at])
         if "," in value and len(elements := split_commas(value)) > 1:
             self.lines[at] = f"{wire_name(name)}: {', '.join(elements[1:])}"
@@ -175,8 +185,10 @@ class Message:
         self.names[:] = [self.names[i] for i in kept]
         self.lines[:] = [self.lines[i] for i in kept]
 
-    def _forget(self) -> None:
-        self._top_via = self._cseq = self._call_id = self._from_tag = self._to_tag = None
+    def _forget(self, name: str) -> None:
+        """What was decoded of this header is not true any more."""
+        if name in _REMEMBERED:
+            setattr(self, _REMEMBERED[name], None)
 
     # -- writing ----------------------------------------------------------------------------------------------------
 
@@ -262,6 +274,16 @@ class Response(Message):
     def copy(self) -> Response:
         """An independent response with the same start line, headers and body."""
         return _carry(self, Response(self.status, self.reason, self.names[:], self.lines[:], self.body))
+
+    def upstream(self) -> Response:
+        """The response without its top Via, for the way back (RFC 3261 16.7 item 3)."""
+        if self.names[:1] != ["via"] or "," in self.lines[0]:
+            twin = self.copy()
+            twin.pop_value("via")
+            return twin
+        twin = _carry(self, Response(self.status, self.reason, self.names[1:], self.lines[1:], self.body))
+        twin._top_via = None
+        return twin
 
 
 def _carry(source: Message, twin: _M) -> _M:

@@ -101,7 +101,7 @@ class TransactionLayer:
         The request is the layer's from now on: fork a ``copy()``.
         """
         branch = new_branch()
-        request.prepend("via", flow.via_head + branch)
+        request.push_via(flow.via_head + branch)
         transaction = ClientTransaction(self._index, request, flow, branch, owner)
         transaction.start()
         return transaction
@@ -119,7 +119,7 @@ class TransactionLayer:
 
     def send_stateless(self, request: Request, flow: Flow) -> None:
         """Send ``request`` once on ``flow`` with our Via put on top: the ACK of a 2xx (RFC 3261 13.2.2.4, 16.11)."""
-        request.prepend("via", flow.via_head + new_branch())
+        request.push_via(flow.via_head + new_branch())
         flow.send(request.to_bytes())
 
     def is_merged(self, transaction: ServerTransaction) -> bool:

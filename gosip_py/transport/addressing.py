@@ -7,6 +7,7 @@ it is the advertised address, except for peers in the local networks.
 from __future__ import annotations
 
 import socket
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 import attrs
@@ -41,6 +42,7 @@ class Identity:
     record_route: str
 
 
+@lru_cache(maxsize=4096)  # parsing one takes longer than forwarding a message
 def numeric_address(host: str) -> IPv4Address | IPv6Address | None:
     """The address that ``host`` (with or without brackets) spells, or None for a name."""
     try:

@@ -6,6 +6,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from gosip_py.sip.errors import ParseError
 from gosip_py.sip.grammar import (
+    Parameters,
     is_token,
     parse_digits,
     parse_parameters,
@@ -94,7 +95,11 @@ class ParameterLists(SynchronousTestCase):
             self.assertEqual(parse_parameters(text), {}, text)
 
     def test_there_and_back(self) -> None:
-        for parameters in ({"lr": None, "branch": "z9hG4bK-1"}, {"a": "x y", "b": '"', "c": "[::1]:5060", "d": ""}):
+        lists: tuple[Parameters, ...] = (
+            {"lr": None, "branch": "z9hG4bK-1"},
+            {"a": "x y", "b": '"', "c": "[::1]:5060", "d": ""},
+        )
+        for parameters in lists:
             self.assertEqual(parse_parameters(write_parameters(parameters)), parameters)
 
     def test_quoted_only_where_needed(self) -> None:

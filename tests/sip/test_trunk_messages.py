@@ -1,4 +1,4 @@
-"""What a carrier's trunk really sends: traits that broke other servers, and recorded messages where they are at hand."""
+"""What a carrier's trunk sends: traits that broke other servers, and recorded messages where they are at hand."""
 
 from __future__ import annotations
 

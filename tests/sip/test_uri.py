@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
 from gosip_py.sip.errors import ParseError
@@ -154,6 +155,7 @@ class Comparing(SynchronousTestCase):
             self.assertTrue(parse_uri(text).is_equivalent(parse_uri(text)), text)
 
     def test_not_transitive(self) -> None:
-        plain, on, off = (Uri("sip", "zoe", "dock.example", parameters=p) for p in ({}, {"s": "on"}, {"s": "off"}))
+        plain = Uri("sip", "zoe", "dock.example")
+        on, off = evolve(plain, parameters={"s": "on"}), evolve(plain, parameters={"s": "off"})
         self.assertTrue(plain.is_equivalent(on) and plain.is_equivalent(off))
         self.assertFalse(on.is_equivalent(off))

@@ -1,0 +1,316 @@
+"""Every call ends in exactly one closed journal row, whatever ends it: the ways in which phones end one."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from tests.end_to_end import cases
+from tests.end_to_end.phone import Leg, Phone
+from tests.running import LOOPBACK, Settings
+
+T1 = 0.03
+PATIENCE = 64 * T1
+"""What Timers B, F and H last (RFC 3261 table 4), and how long a session may be silent beyond its interval."""
+TIMER_C = 2.5
+CALL_SECONDS = 4.0
+LATE = 1.0
+"""How much later than its time something may be seen."""
+
+IMPATIENT: Settings = {
+    "sip": {"timer_t1": T1, "timer_t2": 0.25, "timer_t4": 0.3, "timer_c": TIMER_C},
+    "limits": {"call_seconds": CALL_SECONDS},
+}
+
+
+def milliseconds(row: dict[str, Any], start: str, end: str) -> float:
+    """Between two times of a row."""
+    return (datetime.fromisoformat(row[end]) - datetime.fromisoformat(row[start])).total_seconds() * 1000
+
+
+class CallCase(cases.ServerCase):
+    """What the journal says of a call."""
+
+    over = IMPATIENT
+
+    async def assert_closed(self, call_id: str, result: str, code: int, ended_by: str, seconds: float = 5.0) -> Any:
+        """The closed row; its times agree with its sums."""
+        row = await self.server.closed_row(call_id, seconds)
+        self.assertEqual((row["result"], row["final_code"], row["ended_by"]), (result, code, ended_by), row)
+        self.assertLessEqual(row["invite_at"], row["end_at"])
+        self.assert_sum(row, "ring_ms", "first_18x_at", "answer_at" if row["answer_at"] else "end_at")
+        self.assert_sum(row, "talk_ms", "answer_at", "end_at")
+        return row
+
+    def assert_sum(self, row: dict[str, Any], sum_name: str, start: str, end: str) -> None:
+        if row[start] is None:
+            self.assertIsNone(row[sum_name], row)
+        else:
+            self.assertApproximates(row[sum_name], milliseconds(row, start, end), 2, row)
+
+    async def ringing(self, caller: Phone, callee: Phone) -> tuple[Leg, Leg]:
+        """A call that rings at the other side."""
+        calling = await caller.call(callee.user)
+        called = await callee.called(calling.call_id)
+        called.respond(180)
+        await calling.expect(180)
+        return calling, called
+
+    async def talking(self, caller: Phone, callee: Phone, headers: tuple[tuple[str, str], ...] = ()) -> tuple[Leg, Leg]:
+        """A call that was answered and acknowledged."""
+        calling, called = await self.ringing(caller, callee)
+        called.answer(headers)
+        await calling.answered()
+        await called.expect("ACK")
+        return calling, called
+
+
+class AnsweredTests(CallCase):
+    """Calls that were answered."""
+
+    async def test_the_caller_hangs_up(self) -> None:
+        for transport in ("udp", "tcp"):
+            caller, callee = await self.phone(transport), await self.phone(transport)
+            calling, called = await self.talking(caller, callee)
+            calling.bye()
+            await called.hung_up_on()
+            await calling.expect(200, "BYE")
+            row = await self.assert_closed(calling.call_id, "answered", 200, "caller")
+            self.assertEqual((row["caller_user"], row["callee_user"]), (caller.user, callee.user))
+            self.assertEqual((row["direction"], row["to_tag"]), ("internal", called.tag))
+            self.assertIsNotNone(row["first_18x_at"])
+
+    async def test_the_callee_hangs_up(self) -> None:
+        for transports in (("udp", "tcp"), ("tcp", "udp")):
+            caller, callee = [await self.phone(transport) for transport in transports]
+            calling, called = await self.talking(caller, callee)
+            called.bye()
+            await calling.hung_up_on()
+            await called.expect(200, "BYE")
+            await self.assert_closed(calling.call_id, "answered", 200, "callee")
+
+    async def test_both_hang_up_at_once(self) -> None:
+        calling, called = await self.talking(await self.phone(), await self.phone())
+        calling.bye()
+        called.bye()
+        await calling.hung_up_on()
+        await called.hung_up_on()
+        row = await self.assert_closed(calling.call_id, "answered", 200, "caller")
+        self.assertIsNotNone(row["talk_ms"])
+
+    async def test_the_session_is_listed_as_active_and_then_as_terminated(self) -> None:
+        calling, called = await self.ringing(await self.phone(), await self.phone())
+        (early,) = await self.server.rows("/api/sessions", calling.call_id)
+        self.assertEqual((early["state"], early["to_tag"]), ("early", called.tag))
+        called.answer()
+        await calling.answered()
+        (active,) = await self.server.rows("/api/sessions", calling.call_id)
+        self.assertEqual((active["state"], active["id"]), ("active", early["id"]))
+        self.assertEqual(active["remote_target"], called.phone.contact)
+        calling.bye()
+        await called.hung_up_on()
+        await self.assert_closed(calling.call_id, "answered", 200, "caller")
+        (ended,) = await self.server.rows("/api/sessions", calling.call_id)
+        self.assertEqual((ended["state"], ended["ended_by"], ended["id"]), ("terminated", "caller", early["id"]))
+
+    async def test_the_bye_gets_no_answer(self) -> None:
+        calling, called = await self.talking(await self.phone(), await self.phone())
+        await called.phone.vanish()
+        calling.bye()
+        await self.assert_closed(calling.call_id, "answered", 200, "caller", PATIENCE + LATE)
+
+    async def test_the_bye_gets_a_481(self) -> None:
+        calling, called = await self.talking(await self.phone(), await self.phone())
+        calling.bye()
+        called.respond(481, request=await called.expect("BYE"))
+        await calling.expect(481, "BYE")
+        await self.assert_closed(calling.call_id, "answered", 200, "caller")
+
+    async def test_nobody_ever_hangs_up_and_the_session_timer_runs_out(self) -> None:
+        timer = (("Session-Expires", "1;refresher=uac"), ("Require", "timer"))
+        calling, called = await self.talking(await self.phone(), await self.phone(), timer)
+        (session,) = await self.server.rows("/api/sessions", calling.call_id)
+        self.assertEqual((session["session_expires"], session["refresher"]), (1, "uac"))
+        await calling.phone.vanish()
+        await called.phone.vanish()
+        row = await self.assert_closed(calling.call_id, "answered", 200, "system", 1 + PATIENCE + LATE)
+        self.assertApproximates(row["talk_ms"], 1000 * (1 + PATIENCE), 1000 * LATE)
+
+    async def test_nobody_ever_hangs_up_and_there_is_no_session_timer(self) -> None:
+        calling, called = await self.talking(await self.phone(), await self.phone())
+        await calling.phone.vanish()
+        await called.phone.vanish()
+        row = await self.assert_closed(calling.call_id, "answered", 200, "system", CALL_SECONDS + LATE)
+        self.assertApproximates(row["talk_ms"], 1000 * CALL_SECONDS, 1000 * LATE)
+
+    async def test_the_caller_never_acknowledges(self) -> None:
+        """The callee gives up and says BYE (RFC 3261 13.3.1.4)."""
+        calling, called = await self.ringing(await self.phone(), await self.phone())
+        called.answer()
+        await calling.expect(200, "INVITE")
+        called.bye()
+        await calling.hung_up_on()
+        await self.assert_closed(calling.call_id, "answered", 200, "callee")
+
+    async def test_the_caller_never_acknowledges_and_the_callee_does_not_mind(self) -> None:
+        calling, called = await self.ringing(await self.phone(), await self.phone())
+        called.answer()
+        await calling.expect(200, "INVITE")
+        await self.assert_closed(calling.call_id, "answered", 200, "system", CALL_SECONDS + LATE)
+
+    async def test_two_phones_ring_and_one_answers(self) -> None:
+        caller, winner = await self.phone(), await self.phone()
+        loser = await self.phone("tcp", winner.user)
+        calling = await caller.call(winner.user)
+        won, lost = await winner.called(calling.call_id), await loser.called(calling.call_id)
+        for each in (won, lost):
+            each.respond(180)
+            await calling.expect(180)
+        won.answer()
+        cancel = await lost.expect("CANCEL")
+        self.assertIn("cause=200", cancel["reason"])
+        lost.respond(200, request=cancel)
+        lost.respond(487)
+        await lost.expect("ACK")
+        response = await calling.answered()
+        self.assertEqual(response.to_tag, won.tag)
+        await won.expect("ACK")
+        calling.bye()
+        await won.hung_up_on()
+        await self.assert_closed(calling.call_id, "answered", 200, "caller")
+        self.assertEqual(winner.heard("CANCEL"), 0)
+
+
+class UnansweredTests(CallCase):
+    """Calls that were not."""
+
+    async def test_busy(self) -> None:
+        calling, called = await self.ringing(await self.phone(), await self.phone())
+        called.respond(486)
+        await called.expect("ACK")
+        await calling.refused(486)
+        row = await self.assert_closed(calling.call_id, "rejected", 486, "callee")
+        self.assertIsNone(row["answer_at"])
+
+    async def test_busy_and_the_caller_never_acknowledges(self) -> None:
+        calling, called = await self.ringing(await self.phone(), await self.phone())
+        called.respond(486)
+        await calling.expect(486)
+        await self.assert_closed(calling.call_id, "rejected", 486, "callee")
+
+    async def test_declined_everywhere(self) -> None:
+        calling, called = await self.ringing(await self.phone(), await self.phone())
+        called.respond(603)
+        await calling.refused(603)
+        await self.assert_closed(calling.call_id, "rejected", 603, "callee")
+
+    async def test_moved(self) -> None:
+        calling = await (await self.phone()).call((callee := await self.phone()).user)
+        elsewhere = ("Contact", "<sip:elsewhere@example.com>")
+        (await callee.called(calling.call_id)).respond(302, (elsewhere,))
+        response = await calling.refused(302)
+        self.assertIn("<sip:elsewhere@example.com>", response.all("contact"))
+        row = await self.assert_closed(calling.call_id, "redirected", 302, "callee")
+        self.assertIsNone(row["ring_ms"])
+
+    async def test_nobody_of_that_name(self) -> None:
+        calling = await (await self.phone()).call("nobody")
+        await calling.refused(404)
+        row = await self.assert_closed(calling.call_id, "failed", 404, "system")
+        self.assertEqual(row["callee_user"], "nobody")
+
+    async def test_not_registered(self) -> None:
+        caller, callee = await self.phone(), await self.silent_phone()
+        calling = await caller.call(callee.user)
+        await calling.refused(480)
+        await self.assert_closed(calling.call_id, "no_answer", 480, "system")
+
+    async def test_a_call_without_credentials_is_no_call(self) -> None:
+        caller, callee = await self.silent_phone(), await self.phone()
+        calling = Leg(caller, f"stranger@{LOOPBACK}", f"sip:{callee.user}@{LOOPBACK}")
+        calling.local, calling.remote = f"<sip:{caller.user}@{LOOPBACK}>;tag=x", f"<sip:{callee.user}@{LOOPBACK}>"
+        calling.invite()
+        await calling.refused(407)
+        # The journal is written within moments; a call that ends later than this one is there before the look at it.
+        busy, called = await self.ringing(await self.phone(), callee)
+        called.respond(486)
+        await busy.refused(486)
+        await self.server.closed_row(busy.call_id)
+        self.assertEqual(await self.server.rows("/api/call_journals", calling.call_id), [])
+
+    async def test_the_caller_gives_up(self) -> None:
+        for transport in ("udp", "tcp"):
+            calling, called = await self.ringing(await self.phone(transport), await self.phone(transport))
+            calling.cancel()
+            await calling.expect(200, "CANCEL")
+            called.respond(200, request=await called.expect("CANCEL"))
+            called.respond(487)
+            await called.expect("ACK")
+            await calling.refused(487)
+            await self.assert_closed(calling.call_id, "cancelled", 487, "caller")
+
+    async def test_the_caller_gives_up_before_anything_was_said(self) -> None:
+        """No CANCEL may be sent before a provisional response (RFC 3261 9.1); here comes none, and in the end nothing."""
+        caller, callee = await self.phone(), await self.phone()
+        calling = await caller.call(callee.user)
+        await callee.called(calling.call_id)
+        calling.cancel()
+        await calling.expect(200, "CANCEL")
+        response = await calling.final_of_invite(PATIENCE + TIMER_C + LATE)
+        self.assertIn(response.status, (408, 487))
+        await self.assert_closed(calling.call_id, "cancelled", response.status, "caller")
+        self.assertEqual(callee.heard("CANCEL"), 0)
+
+    async def test_the_cancel_meets_a_callee_that_says_nothing_more(self) -> None:
+        calling, called = await self.ringing(await self.phone(), await self.phone())
+        calling.cancel()
+        await called.expect("CANCEL")
+        response = await calling.final_of_invite(PATIENCE + TIMER_C + LATE)
+        await self.assert_closed(calling.call_id, "cancelled", response.status, "caller")
+
+    async def test_the_cancel_crosses_the_answer(self) -> None:
+        """Who cancelled too late has a call, and ends it: ACK, then BYE (RFC 3261 9.1)."""
+        calling, called = await self.ringing(await self.phone(), await self.phone())
+        calling.cancel()
+        cancel = await called.expect("CANCEL")
+        called.answer()
+        called.respond(481, request=cancel)
+        await calling.answered()
+        await called.expect("ACK")
+        calling.bye()
+        await called.hung_up_on()
+        await self.assert_closed(calling.call_id, "answered", 200, "caller")
+
+    async def test_it_rings_and_nobody_picks_up(self) -> None:
+        calling, called = await self.ringing(await self.phone(), await self.phone())
+        cancel = await called.expect("CANCEL", seconds=TIMER_C + LATE)
+        called.respond(200, request=cancel)
+        called.respond(487)
+        await calling.refused(408)
+        row = await self.assert_closed(calling.call_id, "no_answer", 408, "system")
+        self.assertApproximates(row["ring_ms"], 1000 * TIMER_C, 1000 * LATE)
+
+    async def test_the_callee_is_gone_before_it_said_anything(self) -> None:
+        """Timer B (RFC 3261 17.1.1.2), without a CANCEL for a phone that never answered."""
+        caller, callee = await self.phone(), await self.phone()
+        calling = await caller.call(callee.user)
+        await callee.called(calling.call_id)
+        await calling.refused(408, PATIENCE + LATE)
+        await self.assert_closed(calling.call_id, "no_answer", 408, "system")
+        self.assertEqual(callee.heard("CANCEL"), 0)
+        self.assertGreater(callee.heard("INVITE"), 5)
+
+    async def test_the_connection_of_the_callee_breaks_while_it_rings(self) -> None:
+        calling, called = await self.ringing(await self.phone(), await self.phone("tcp"))
+        await called.phone.vanish()
+        response = await calling.final_of_invite(TIMER_C + LATE)
+        await self.assert_closed(calling.call_id, "failed", response.status, "system")
+
+    async def test_the_caller_is_gone_while_it_rings(self) -> None:
+        for transport in ("udp", "tcp"):
+            calling, called = await self.ringing(await self.phone(transport), await self.phone())
+            await calling.phone.vanish()
+            called.respond(486)
+            await called.expect("ACK")
+            row = await self.server.closed_row(calling.call_id)
+            self.assertIn(row["result"], ("rejected", "failed"))
