@@ -89,16 +89,30 @@ def workload_table(results: Results, workload: Workload, names: Sequence[str]) -
 
 def memory_table(memories: Sequence[Memory], plan: Plan) -> str:
     """Resident memory in all, and per binding and call."""
-    head = ["", "idle MiB", "loaded MiB", "settled MiB", "calls held MiB", "KiB/binding", "KiB/call", "failed"]
-    rows = [head]
+    head = [
+        "",
+        "idle MiB",
+        "loaded MiB",
+        "settled MiB",
+        "KiB/binding",
+        "before calls MiB",
+        "calls held MiB",
+        "KiB/call",
+    ]
+    rows = [[*head, "failed"]]
     for memory in memories:
-        totals = (memory.idle_kib, memory.loaded_kib, memory.settled_kib, memory.held_kib)
-        each = (memory.kib_per_binding, memory.kib_per_call)
-        mebibytes = (f"{kib / 1024:.1f}" for kib in totals)
-        rows.append([memory.peer, *mebibytes, *(f"{kib:.2f}" for kib in each), str(memory.failed)])
+        bindings = [mebibytes(kib) for kib in (memory.idle_kib, memory.loaded_kib, memory.settled_kib)]
+        calls = [mebibytes(kib) for kib in (memory.before_calls_kib, memory.held_kib)]
+        cells = [memory.peer, *bindings, f"{memory.kib_per_binding:.2f}", *calls, f"{memory.kib_per_call:.2f}"]
+        rows.append([*cells, str(memory.failed)])
     later = f"read again {plan.settle_seconds:.0f} s later"
-    title = f"memory: {plan.bindings} bindings, {later}; then {plan.held_calls} calls held"
+    title = f"memory: {plan.bindings} bindings, {later}; on a fresh server {plan.held_calls} calls held"
     return f"{title}\n{aligned(rows)}"
+
+
+def mebibytes(kib: int) -> str:
+    """KiB as MiB with one decimal."""
+    return f"{kib / 1024:.1f}"
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:

@@ -309,6 +309,7 @@ class Server(Service):
             self._bus,
             self._metrics,
             settings.limits.call_seconds,
+            64 * settings.sip.timer_t1,
             session_journal.note,
         )
         self._rooms.callback(self._layer.stop)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from typing import Any
 
 import treq
@@ -61,17 +60,20 @@ class Api:
                 return float(line.partition(" ")[2])
         raise ApiRefused(f"there is no metric {name}")
 
-    async def _succeed(self, method: str, path: str, fields: Mapping[str, object] | None = None) -> str:
+    async def _succeed(self, method: str, path: str, fields: dict[str, object] | None = None) -> str:
         status, text = await self._ask(method, path, fields)
         if not 200 <= status < 300:
             raise ApiRefused(f"{method} {path} was answered with {status}: {text.strip()}")
         return text
 
-    async def _ask(self, method: str, path: str, fields: Mapping[str, object] | None = None) -> tuple[int, str]:
+    async def _ask(self, method: str, path: str, fields: dict[str, object] | None = None) -> tuple[int, str]:
         # Writes with a cookie are taken from our own origin only.
         headers = Headers({"Origin": [self.url], **({"Cookie": [self._cookie]} if self._cookie else {})})
-        body = {} if fields is None else {"json": dict(fields)}
-        response = await self._client.request(method, self.url + path, headers=headers, timeout=_SECONDS, **body)
+        body = None
+        if fields is not None:
+            headers.addRawHeader("Content-Type", "application/json")
+            body = json.dumps(fields).encode()
+        response = await self._client.request(method, self.url + path, headers=headers, timeout=_SECONDS, data=body)
         for cookie in response.headers.getRawHeaders("Set-Cookie", []):
             self._cookie = cookie.partition(";")[0]
         return response.code, await treq.text_content(response)

@@ -9,7 +9,7 @@ import attrs
 __all__ = ["Step", "draw"]
 
 _GAP = 33  # columns between two lifelines
-_TIME = 9
+_TIME = 10
 _LONGEST = _GAP - 7  # an arrow has a head, a shaft on both sides, and a space before and after its label
 
 
@@ -33,7 +33,7 @@ def draw(parties: Sequence[str], steps: Sequence[Step]) -> str:
 
 def _heading(parties: Sequence[str]) -> str:
     # Each name stands in the middle over its lifeline.
-    line = " " * (_TIME - 3) + "ms"
+    line = "ms".rjust(_TIME - 3)
     for at, party in enumerate(parties):
         column = _TIME + at * (_GAP + 1) - len(party) // 2
         line = line.ljust(column) + party

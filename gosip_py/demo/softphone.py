@@ -61,7 +61,7 @@ class Account:
 class Answering:
     """What a phone does with a call: looks for its person, rings, and answers with ``status``. Times are in seconds."""
 
-    looks: float = 0.05
+    looks: float = 0.3
     rings: float = 0.5
     status: int = 200
 
@@ -74,7 +74,8 @@ class Softphone:
     ) -> None:
         self.reactor = reactor
         self.answering = answering or Answering()
-        self.dialogs: dict[tuple[str, str, str], _Incoming] = {}
+        self.incoming: dict[tuple[str, str, str], _Incoming] = {}
+        self._called: set[tuple[str, str, str]] = set()
         self._account = account
         self._server = server
         self._number = 0
@@ -88,7 +89,7 @@ class Softphone:
 
     async def stop(self) -> None:
         """Close the socket; nobody is told."""
-        for incoming in tuple(self.dialogs.values()):
+        for incoming in tuple(self.incoming.values()):
             incoming.close()
         self._layer.stop()
         await self._transport.stop()
@@ -111,16 +112,17 @@ class Softphone:
         account = self._account
         callee = f"sip:{user}@{account.domain}"
         us = Address(account.user.capitalize(), account.aor, {"tag": new_tag()})
-        request = new_request(
-            "INVITE", callee, us, Address("", callee), new_call_id(LOOPBACK), self._next_number()
-        )
+        request = new_request("INVITE", callee, us, Address("", callee), new_call_id(LOOPBACK), self._next_number())
         request.add("contact", self.contact)
         request.add("allow", ", ".join(METHODS))
         request.set_body(silence(), "application/sdp")
-        return Dialog.of_caller(await self._succeed(request, self._server))
+        dialog = Dialog.of_caller(await self._succeed(request, self._server))
+        self._called.add(dialog.id)
+        return dialog
 
     async def hang_up(self, dialog: Dialog) -> None:
         """End the dialog (15.1.1); Refused or NoAnswer when the other side does not confirm it."""
+        self._called.discard(dialog.id)
         await self._succeed(dialog.request("BYE", self._next_number()), dialog.next_hop)
 
     # -- asking --------------------------------------------------------------------------------------------------------
@@ -135,12 +137,13 @@ class Softphone:
             again.add(*credentials)
             response = await self._ask(again, hop)
         if response.status >= 300:
-            raise Refused(f"{request.method} was refused with {response.status} {response.reason}")
+            user = self._account.user
+            raise Refused(f"{user}'s {request.method} was refused with {response.status} {response.reason}")
         return response
 
     async def _ask(self, request: Request, hop: Target) -> Response:
         request.add("user-agent", f"gosip-demo/{__version__}")
-        owner = _Outgoing(self._acknowledge)
+        owner = _Outgoing(f"{self._account.user}'s {request.method}", self._acknowledge)
         self._layer.start_client_to(request, hop, owner)
         return await owner.answered
 
@@ -192,13 +195,15 @@ class Softphone:
 
     def _receive_in_dialog(self, transaction: ServerTransaction, request: Request) -> None:
         incoming = self._find(request)
-        if incoming is None:
+        if incoming is None and _dialog_id(request) not in self._called:
             transaction.reply(481)
-        elif request.method == "BYE":
-            incoming.close()
-            transaction.reply(200)
-        else:
+        elif request.method != "BYE":
             transaction.reply(488)  # 14.2: what was agreed on stays as it is
+        else:
+            transaction.reply(200)
+            self._called.discard(_dialog_id(request))
+            if incoming is not None:
+                incoming.ended()
 
     def receive_ack(self, ack: Request, flow: Flow) -> None:
         """The other side has our 2xx."""
@@ -207,27 +212,34 @@ class Softphone:
             incoming.acknowledged()
 
     def _find(self, request: Request) -> _Incoming | None:
-        return self.dialogs.get((request.call_id, request.to_tag, request.from_tag))
+        return self.incoming.get(_dialog_id(request))
 
 
 class _Outgoing:
     """The owner of a request of ours; ``answered`` fires with its first final response, or fails with NoAnswer."""
 
-    def __init__(self, acknowledge: Callable[[Request, Response], None]) -> None:
+    def __init__(self, name: str, acknowledge: Callable[[Request, Response], None]) -> None:
         self.answered: Deferred[Response] = Deferred()
+        self._name = name
         self._acknowledge = acknowledge
 
     def receive_response(self, transaction: ClientTransaction, response: Response) -> None:
         if response.status < 200:
             return
-        if transaction.method == "INVITE" and response.status < 300:
-            self._acknowledge(transaction.request, response)
+        try:
+            if transaction.method == "INVITE" and response.status < 300:
+                self._acknowledge(transaction.request, response)
+        except ParseError as error:
+            self._fail(f"got an answer that makes no dialog: {error.reason}")
         if not self.answered.called:
             self.answered.callback(response)
 
     def client_failed(self, transaction: ClientTransaction, failure: Failure) -> None:
+        self._fail(f"got no answer: {failure.value}")
+
+    def _fail(self, reason: str) -> None:
         if not self.answered.called:
-            self.answered.errback(NoAnswer(f"{transaction.method} got no answer: {failure.value}"))
+            self.answered.errback(NoAnswer(f"{self._name} {reason}"))
 
 
 class _Incoming:
@@ -244,17 +256,23 @@ class _Incoming:
 
     def start(self) -> None:
         """Take the call. Until the phone rings, the transaction layer says 100."""
-        self._phone.dialogs[self._dialog.id] = self
+        self._phone.incoming[self._dialog.id] = self
         self._after(self._phone.answering.looks, self._ring)
 
     def acknowledged(self) -> None:
         """Our 2xx has arrived: it is repeated no more."""
-        self._cancel_timer()
+        if self._transaction.is_final_sent:
+            self._cancel_timer()
+
+    def ended(self) -> None:
+        """The caller hung up, perhaps before we answered (15.1.2)."""
+        self.close()
+        self._transaction.reply(487)
 
     def close(self) -> None:
-        """The call is over."""
+        """Nothing more is to be done for this call."""
         self._cancel_timer()
-        self._phone.dialogs.pop(self._dialog.id, None)
+        self._phone.incoming.pop(self._dialog.id, None)
 
     def receive_cancel(self, transaction: ServerTransaction, cancel: Request) -> None:
         """The caller gave up (9.2)."""
@@ -302,6 +320,11 @@ class _Incoming:
     def _cancel_timer(self) -> None:
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
+
+
+def _dialog_id(request: Request) -> tuple[str, str, str]:
+    """The dialog that a request from the other side belongs to."""
+    return request.call_id, request.to_tag, request.from_tag
 
 
 def silence() -> bytes:

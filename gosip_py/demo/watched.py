@@ -39,7 +39,7 @@ Note = Callable[[bool, Message], None]
 
 
 class WatchedTransport:
-    """The transport as the transaction layer sees it, and the user that the transport sees. Set ``layer`` before use."""
+    """The transport as the transactions see it, and the user that the transport sees. Set ``layer`` before use."""
 
     layer: TransactionLayer
 

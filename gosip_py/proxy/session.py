@@ -22,8 +22,6 @@ from gosip_py.transport.flow import Flow
 
 __all__ = ["Call", "Caller", "Party", "Session", "Sessions"]
 
-EXPIRY_GRACE = 32.0  # seconds after Session-Expires before a silent session is closed (RFC 4028 10)
-
 
 @attrs.frozen
 class Caller:
@@ -163,7 +161,9 @@ class Session:
 class Sessions:
     """The registry of every session that is early or active, and of the calls they belong to.
 
-    ``changed`` hears each session when it is answered, refreshed and ended: the writer of the store.
+    ``changed`` hears each session when it is answered, refreshed and ended: the writer of the store. A session is closed when
+    nothing was heard of it for ``call_seconds``, or for ``expiry_grace`` seconds longer than its Session-Expires: the BYE of
+    RFC 4028 10 may be sent at the last moment, and repeated.
     """
 
     def __init__(
@@ -173,6 +173,7 @@ class Sessions:
         bus: Bus,
         metrics: Metrics,
         call_seconds: float,
+        expiry_grace: float,
         changed: Callable[[Session], None],
     ) -> None:
         self.now = now
@@ -180,6 +181,7 @@ class Sessions:
         self.metrics = metrics
         self._wheel = wheel
         self._call_seconds = call_seconds
+        self._expiry_grace = expiry_grace
         self._changed = changed
         self._sessions: dict[tuple[str, str, str], Session] = {}
         self._calls: dict[str, Call] = {}
@@ -268,7 +270,9 @@ class Sessions:
     def _watch(self, session: Session) -> None:
         if session.timer is not None:
             session.timer.cancel()
-        seconds = session.session_expires + EXPIRY_GRACE if session.session_expires else self._call_seconds
+        seconds = self._call_seconds
+        if session.session_expires:
+            seconds = min(seconds, session.session_expires + self._expiry_grace)
         session.timer = self._wheel.start(seconds, _Expiry(self, session), 0)
 
     def ended(self, session: Session, ended_by: EndedBy) -> None:

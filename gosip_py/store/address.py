@@ -6,7 +6,6 @@ from typing import Any
 from urllib.parse import unquote
 
 from gosip_py.store.database import Changed, Database, Observe, unheard, unobserved
-from gosip_py.store.postgres import PostgresDatabase
 from gosip_py.store.sqlite import SqliteDatabase
 
 
@@ -21,5 +20,8 @@ def database_at(url: str, reactor: Any, *, observe: Observe = unobserved, change
         path = unquote(rest.removeprefix("/"))
         return SqliteDatabase(path or ":memory:", reactor, observe=observe, changed=changed)
     if separator and scheme in ("postgresql", "postgres"):
+        # 6 MiB of libraries that most servers, on SQLite, never use
+        from gosip_py.store.postgres import PostgresDatabase  # noqa: PLC0415 # see above
+
         return PostgresDatabase(url, reactor, observe=observe, changed=changed)
     raise ValueError(f"a store URL begins with sqlite:// or postgresql://, not {scheme!r}")

@@ -9,12 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from itertools import count
+from typing import cast
 
 import attrs
 from twisted.internet import reactor as default_reactor
-from twisted.internet.defer import Deferred, TimeoutError
+from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred, TimeoutError, maybeDeferred, succeed
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
-from twisted.internet.interfaces import IReactorUDP
+from twisted.internet.interfaces import IReactorUDP, ITCPTransport
 from twisted.internet.protocol import DatagramProtocol, Protocol, connectionDone
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
@@ -26,7 +28,15 @@ __all__ = ["Leg", "Phone", "Received", "sdp"]
 
 SHOWN = 400
 WAIT_SECONDS = 8.0
-_COMPACT = {"v": "via", "f": "from", "t": "to", "i": "call-id", "m": "contact", "l": "content-length", "c": "content-type"}
+_COMPACT = {
+    "v": "via",
+    "f": "from",
+    "t": "to",
+    "i": "call-id",
+    "m": "contact",
+    "l": "content-length",
+    "c": "content-type",
+}
 _numbers = count(1)
 
 Headers = Sequence[tuple[str, str]]
@@ -153,7 +163,7 @@ class _DatagramWire(_Wire, DatagramProtocol):
         super().__init__()
         self._server = (LOOPBACK, server_port)
         self._port = IReactorUDP(default_reactor).listenUDP(0, self, interface=LOOPBACK, maxPacketSize=65536)
-        self.port = self._port.getHost().port
+        self.port = cast(IPv4Address, self._port.getHost()).port
         self._is_closed = False
 
     def send(self, octets: bytes) -> None:
@@ -164,14 +174,8 @@ class _DatagramWire(_Wire, DatagramProtocol):
         self.inbox.put(datagram)
 
     def close(self) -> Deferred[None]:
-        done: Deferred[None] = Deferred()
-        closing = None if self._is_closed else self._port.stopListening()
-        self._is_closed = True
-        if closing is None:
-            done.callback(None)
-        else:
-            closing.addCallback(lambda _: done.callback(None))
-        return done
+        is_closed, self._is_closed = self._is_closed, True
+        return succeed(None) if is_closed else maybeDeferred(self._port.stopListening)
 
 
 class _StreamWire(_Wire, Protocol):
@@ -186,7 +190,7 @@ class _StreamWire(_Wire, Protocol):
     def connectionMade(self) -> None:
         assert self.transport is not None
         self._is_open = True
-        self.port = self.transport.getHost().port
+        self.port = cast(IPv4Address, self.transport.getHost()).port
 
     def send(self, octets: bytes) -> None:
         assert self.transport is not None
@@ -220,8 +224,8 @@ class _StreamWire(_Wire, Protocol):
         return done
 
     def close(self) -> Deferred[None]:
-        if self._is_open and self.transport is not None:
-            self.transport.abortConnection()
+        if self._is_open:
+            cast(ITCPTransport, self.transport).abortConnection()
         return self.ended()
 
 
@@ -415,7 +419,9 @@ class Leg:
 
     # -- as callee ---------------------------------------------------------------------------------------------------
 
-    def respond(self, status: int, headers: Headers = (), *, request: Received | None = None, body: bytes = b"") -> None:
+    def respond(
+        self, status: int, headers: Headers = (), *, request: Received | None = None, body: bytes = b""
+    ) -> None:
         """Answer the INVITE, or another request of this call."""
         self.phone.send(self.response(status, headers, request=request, body=body))
 

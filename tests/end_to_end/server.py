@@ -44,11 +44,11 @@ class Server:
         identity = make_identity(self.directory)
         self.sip_port, tls_port, http_port = free_ports(3)
         self._config = self.directory / "gosip.toml"
-        self._config.write_text(settings_text(settings_for(self.sip_port, tls_port, http_port, identity, over)), "utf-8")
+        settings = settings_for(self.sip_port, tls_port, http_port, identity, over)
+        self._config.write_text(settings_text(settings), "utf-8")
         self._log = self.directory / "log"
         self._process: subprocess.Popen[bytes] | None = None
         self.api = Api(http_port)
-        self.shared: dict[str, object] = {}
 
     @property
     def log(self) -> str:
@@ -70,7 +70,12 @@ class Server:
         before = len(self.log) if self._log.exists() else 0
         with self._log.open("ab") as log:
             self._process = process = subprocess.Popen(
-                argv, env=environment, cwd=self.directory, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+                argv,
+                env=environment,
+                cwd=self.directory,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
             )
 
         async def said() -> tuple[bool, int | None]:
@@ -144,8 +149,12 @@ class Server:
 
     async def nothing_goes_on(self) -> None:
         """The gauges of calls and dialogs are 0."""
-        for name in ("gosip_calls_active", "sip_active_dialogs", "sip_dialog_entries"):
-            await until(lambda name=name: self.api.metric(name), lambda value: value == 0.0)
+
+        async def probe() -> list[float]:
+            names = ("gosip_calls_active", "sip_active_dialogs", "sip_dialog_entries")
+            return [await self.api.metric(name) for name in names]
+
+        await until(probe, lambda values: values == [0.0, 0.0, 0.0])
 
     async def transactions_end(self, seconds: float) -> None:
         """sip_transactions_in_flight is 0 again."""

@@ -69,7 +69,17 @@ class TableTests(SynchronousTestCase):
         self.assertEqual(cells, ["700/s", ">=800/s", "-"])
 
     def test_memory_is_told_per_binding_and_per_call(self) -> None:
-        memory = Memory("peer", 100, 10, idle_kib=1000, loaded_kib=3000, settled_kib=1200, held_kib=1250, failed=0)
+        memory = Memory(
+            "peer",
+            bindings=100,
+            calls=10,
+            idle_kib=1000,
+            loaded_kib=3000,
+            settled_kib=1200,
+            before_calls_kib=1100,
+            held_kib=1150,
+            failed=0,
+        )
         self.assertEqual((memory.kib_per_binding, memory.kib_per_call), (2.0, 5.0))
 
     def test_columns_stand_under_their_heads(self) -> None:
