@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import sys
 from pathlib import Path
 from typing import cast
@@ -19,7 +20,7 @@ from gosip_py.demo.watched import Sighting
 from gosip_py.sip.message import Message, Request, Response
 from gosip_py.sip.parser import parse_message
 from gosip_py.transport.flow import Target
-from tests.running import LOOPBACK, ROOT, Program, clock, free_ports
+from tests.running import LOOPBACK, ROOT, Program, clock, until
 
 PROGRAM = """
 import sys
@@ -62,11 +63,14 @@ class DemoTests(TestCase):
         self.assert_in_order(
             shown,
             [
-                r"- INVITE -+>\|  ", r"\|<-+ 100 Trying -+\|  ", r"  \|-+ INVITE -+>\|\n", r"  \|<-+ 180 Ringing -+\|\n",
-                r"\|<-+ 180 Ringing -+\|  ", r"  \|<-+ 200 OK -+\|\n", r"\|<-+ 200 OK -+\|  ", r"- ACK -+>\|  ",
-                r"  \|-+ ACK -+>\|\n", r"- BYE -+>\|  ", r"  \|-+ BYE -+>\|\n", r"  \|<-+ 200 OK -+\|\n",
+                r"- INVITE -+>\|  ", r"\|<-+ 100 Trying -+\|  ", r"  \|-+ INVITE -+>\|\n",
+                r"  \|<-+ 180 Ringing -+\|\n", r"\|<-+ 180 Ringing -+\|  ",
+                r"  \|<-+ 200 OK -+\|\n", r"\|<-+ 200 OK -+\|  ", r"- ACK -+>\|  ", r"  \|-+ ACK -+>\|\n",
+                r"- BYE -+>\|  ", r"  \|-+ BYE -+>\|\n", r"  \|<-+ 200 OK -+\|\n",
             ],
         )  # fmt: skip
+        # Acknowledged, the 2xx of the INVITE is not repeated, though the call lasts longer than T1.
+        self.assertEqual(len(re.findall(r"  \|<-+ 200 OK -+\|\n", shown)), 2, shown)
         for line in ("caller_user +alice", "callee_user +bob", "result +answered", "ended_by +caller", "end_at +20"):
             self.assertRegex(shown, rf"the journal\n-+\n(.+\n)*{line}")
         self.assertRegex(shown, r"the sessions\n-+\n(.+\n)*state +terminated\n")
@@ -122,8 +126,8 @@ class LadderTests(SynchronousTestCase):
             drawn.splitlines(),
             [
                 "     ms   a                                 b",
-                "      0.0 |-------------- BYE -------------->|",
-                "      2.5 |<------------ 200 OK -------------|",
+                "      0.0 |------------- BYE -------------->|",
+                "      2.5 |<------------ 200 OK ------------|",
             ],
         )
 
@@ -157,7 +161,7 @@ CSeq: 7 INVITE
 Contact: <sip:alice@192.0.2.1:5061>
 Content-Length: 0
 
-"""
+""".replace(b"\n", b"\r\n")
 ANSWER = (
     INVITE.replace(b"INVITE sip:bob@192.0.2.2:5062 SIP/2.0", b"SIP/2.0 200 OK")
     .replace(b"To: <sip:bob@example.com>", b"To: <sip:bob@example.com>;tag=b1")
@@ -169,13 +173,12 @@ class DialogTests(SynchronousTestCase):
     """RFC 3261 12.1 and 12.2.1.1."""
 
     def setUp(self) -> None:
-        self.invite = parse_message(INVITE)
-        self.answer = parse_message(ANSWER)
-        assert isinstance(self.invite, Request)
-        assert isinstance(self.answer, Response)
+        invite, answer = parse_message(INVITE), parse_message(ANSWER)
+        assert isinstance(invite, Request)
+        assert isinstance(answer, Response)
+        self.invite, self.answer = invite, answer
 
     def test_the_caller_turns_the_route_set_around(self) -> None:
-        assert isinstance(self.answer, Response)
         dialog = Dialog.of_caller(self.answer)
         bye = dialog.request("BYE", 8)
         self.assertEqual(bye.uri_text, "sip:bob@192.0.2.2:5062")
@@ -184,7 +187,6 @@ class DialogTests(SynchronousTestCase):
         self.assertEqual(dialog.next_hop, Target("UDP", "192.0.2.8", 5080))
 
     def test_the_callee_keeps_its_order_and_swaps_the_ends(self) -> None:
-        assert isinstance(self.invite, Request)
         dialog = Dialog.of_callee(self.invite, "b1")
         bye = dialog.request("BYE", 1)
         self.assertEqual(bye.uri_text, "sip:alice@192.0.2.1:5061")
@@ -194,7 +196,6 @@ class DialogTests(SynchronousTestCase):
 
     def test_without_routes_it_goes_to_the_other_phone(self) -> None:
         self.answer.remove("record-route")
-        assert isinstance(self.answer, Response)
         self.assertEqual(Dialog.of_caller(self.answer).next_hop, Target("UDP", "192.0.2.2", 5062))
 
 
@@ -218,7 +219,7 @@ class SoftphoneTests(TestCase):
     def pair(self, answering: Answering) -> tuple[Softphone, Softphone]:
         """A caller, and the callee that stands where its server would."""
         callee = self.phone("bob", answering=answering)
-        return self.phone("alice", int(callee.contact.rpartition(":")[2].rstrip(">"))), callee
+        return self.phone("alice", callee.port), callee
 
     def kinds(self, name: str, *, is_sent: bool) -> list[str]:
         return [each.kind for each in self.seen if each.phone == name and each.is_sent == is_sent]
@@ -246,7 +247,20 @@ class SoftphoneTests(TestCase):
         with self.assertRaisesRegex(Refused, "alice's REGISTER was refused with 405"):
             await caller.register()
 
+    async def test_a_2xx_is_repeated_until_its_ack(self) -> None:
+        """RFC 3261 13.3.1.4; the caller is a bare socket, which does not acknowledge."""
+        callee = self.phone("bob", answering=Answering(looks=0, rings=0))
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as caller:
+            caller.bind((LOOPBACK, 0))
+            own = f"{LOOPBACK}:{caller.getsockname()[1]}".encode()
+            caller.sendto(INVITE.replace(b"192.0.2.9;branch", own + b";branch"), (LOOPBACK, callee.port))
+
+            async def answers() -> int:
+                return self.kinds("bob", is_sent=True).count("200 INVITE")
+
+            await until(answers, lambda count: count >= 2)
+
     async def test_nobody_there_is_no_answer(self) -> None:
-        caller = self.phone("alice", free_ports(1)[0])
+        caller = self.phone("alice", 0)  # a port that the socket itself refuses
         with self.assertRaisesRegex(NoAnswer, "alice's INVITE got no answer: transport"):
             await caller.call("bob")

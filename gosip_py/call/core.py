@@ -118,7 +118,8 @@ class Core:
         refusal = self._forwarding.refuse(request)
         if refusal is not None:
             return refusal
-        if request.to_tag:
+        # RFC 3261 12.1.2: the dialog with a phone of RFC 2543 has no tag in To
+        if request.to_tag or (request.method == "BYE" and self._sessions.find(request) is not None):
             return self._relay_in_dialog(transaction, request)
         return self._relay_initial(transaction, request)
 

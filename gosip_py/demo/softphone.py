@@ -83,8 +83,8 @@ class Softphone:
         self._transport = TransportLayer(reactor, metrics)
         self._watched = WatchedTransport(self._transport, note)
         self._watched.layer = self._layer = TransactionLayer(reactor, self._watched, self, metrics)
-        port = self._transport.listen_udp(LOOPBACK, 0).port
-        self.contact = f"<sip:{account.user}@{LOOPBACK}:{port}>"
+        self.port = self._transport.listen_udp(LOOPBACK, 0).port
+        self.contact = f"<sip:{account.user}@{LOOPBACK}:{self.port}>"
         self._validation = Validation(*syntax(), allowed_methods(METHODS), supported_extensions(()))
 
     async def stop(self) -> None:

@@ -225,10 +225,13 @@ class Sessions:
         return call
 
     def early(self, call: Call, response: Response, arrived_on: Flow, answered_on: Flow) -> Session | None:
-        """The session of a provisional or 2xx response to the call's INVITE, made when its To tag is new; None without a tag."""
+        """The session of a provisional or 2xx response to the call's INVITE, made when its To tag is new.
+
+        None for a provisional one without a tag. A 2xx without one makes a dialog all the same (12.1.2: RFC 2543 knew no tags).
+        """
         key = (response.call_id, response.from_tag, response.to_tag)
         session = self._sessions.get(key)
-        if session is None and key[2] and call.request is not None:
+        if session is None and (key[2] or response.status >= 200) and call.request is not None:
             session = self._open(call, call.request, response, arrived_on, answered_on)
         return session
 

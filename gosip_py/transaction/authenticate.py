@@ -30,6 +30,7 @@ from gosip_py.sip.digest import (
 from gosip_py.sip.errors import ParseError
 from gosip_py.sip.message import Request
 from gosip_py.sip.uri import Uri, parse_uri
+from gosip_py.transaction.fallback import Fallback
 from gosip_py.transaction.validation import Refusal
 
 __all__ = ["Authenticator", "CredentialSource", "DigestAccount", "Identity", "NonceCounts", "Owner"]
@@ -181,11 +182,14 @@ class Authenticator:
         self._counts = NonceCounts(nonces.lifetime)
         # Whoever is not known is checked against this, which nobody can answer.
         self._nobody = secrets.token_hex(32)
-        self._challenges = {is_stale: self._written(is_stale) for is_stale in (False, True)}
+        self._challenges = {is_stale: self._written(self._algorithms, is_stale) for is_stale in (False, True)}
+        self._plain_challenge = self._written((Algorithm.MD5,), False)
+        has_choice = len(self._algorithms) > 1 and Algorithm.MD5 in self._algorithms
+        self._fallback = Fallback() if has_choice else None
 
-    def _written(self, is_stale: bool) -> tuple[tuple[str, str], ...]:
+    def _written(self, algorithms: Sequence[Algorithm], is_stale: bool) -> tuple[tuple[str, str], ...]:
         """Each challenge in two parts, before and after the nonce."""
-        challenges = (str(Challenge(self._realm, _NO_NONCE, algorithm, is_stale)) for algorithm in self._algorithms)
+        challenges = (str(Challenge(self._realm, _NO_NONCE, algorithm, is_stale)) for algorithm in algorithms)
         halves = (challenge.partition(_NO_NONCE) for challenge in challenges)
         return tuple((before, after) for before, _, after in halves)
 
@@ -196,11 +200,13 @@ class Authenticator:
         """
         name = "proxy-authorization" if proxy else "authorization"
         if name not in request.names:
-            return self._challenge(proxy, False, "repeat the request with the credentials of a device")
+            return self._first_challenge(request, proxy)
         try:
             credentials = self._ours(request, name)
             if credentials is None:
                 return self._challenge(proxy, False, f"answer a challenge of the realm {self._realm}")
+            if self._fallback is not None:
+                self._fallback.note_answer(request)
             return self._verify(request, credentials, proxy)
         except ParseError as error:
             self._failures.child("malformed").inc()
@@ -290,10 +296,19 @@ class Authenticator:
         )
         return self._challenge(proxy, False, "the username or the password is wrong")
 
+    def _first_challenge(self, request: Request, proxy: bool) -> Refusal:
+        challenges = self._challenges[False]
+        if self._fallback is not None and self._fallback.is_baffled(request, self._seconds()):
+            challenges = self._plain_challenge
+        return self._refusal(proxy, challenges, "repeat the request with the credentials of a device")
+
     def _challenge(self, proxy: bool, is_stale: bool, explanation: str) -> Refusal:
+        return self._refusal(proxy, self._challenges[is_stale], explanation)
+
+    def _refusal(self, proxy: bool, challenges: tuple[tuple[str, str], ...], explanation: str) -> Refusal:
         nonce = self._nonces.make(self._seconds())
         name = "proxy-authenticate" if proxy else "www-authenticate"
-        headers = tuple((name, before + nonce + after) for before, after in self._challenges[is_stale])
+        headers = tuple((name, before + nonce + after) for before, after in challenges)
         return Refusal(407 if proxy else 401, explanation, headers)
 
     def _is_same_resource(self, uri_text: str, request: Request) -> bool:

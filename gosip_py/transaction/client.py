@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from gosip_py.sip.errors import ParseError
 from gosip_py.sip.message import Message, Request, Response
 from gosip_py.transaction.index import TransactionIndex
 from gosip_py.transaction.machines import INVITE_CLIENT, NON_INVITE_CLIENT, Effect, Signal, State
@@ -51,12 +52,27 @@ class ClientTransaction(Transaction):
             self._repeat_after(0, Signal.TRANSPORT_ERROR)
 
     def receive(self, response: Response) -> None:
-        """A response that matches. For the transaction room only."""
+        """A response that matches. For the transaction room only.
+
+        ParseError when it is about another call than the request (RFC 3261 8.2.6.2), or its To cannot be read: handed up, it
+        would set up a call that nobody could end.
+        """
+        self._compare(response)
         status = response.status
         if status < 200:
             self.step(Signal.RESPONSE_1XX, response)
         else:
             self.step(Signal.RESPONSE_2XX if status < 300 else Signal.RESPONSE_3XX_6XX, response)
+
+    def _compare(self, response: Response) -> None:
+        request = getattr(self, "request", None)
+        if request is not None and (
+            response.call_id != request.call_id
+            or response.from_tag != request.from_tag
+            or response.cseq.number != request.cseq.number
+        ):
+            raise ParseError("Call-ID, From tag or CSeq of the response are not those of the request", 0, response)
+        _ = response.to_tag
 
     def cancel(self, reason: str | None = None) -> None:
         """Cancel an INVITE (9.1): after a provisional response, not at all after the final one, and at most once.

@@ -19,6 +19,7 @@ from gosip_py.transport.flow import Flow
 __all__ = ["ServerTransaction"]
 
 _TERMINATED = State.TERMINATED
+_TAG_MASK = 0xFFFF_FFFF_FFFF_FFFF
 
 
 class ServerTransaction(Transaction):
@@ -66,6 +67,20 @@ class ServerTransaction(Transaction):
     def abandon(self) -> None:
         """End the transaction without a response: to a non-INVITE, a late 408 helps nobody (RFC 4320 4.2)."""
         self.end()
+
+    def reply_and_forget(
+        self, status: int, reason: str = "", explanation: str = "", headers: Iterable[tuple[str, str]] = ()
+    ) -> None:
+        """As `reply`, keeping nothing: the answer to a retransmission is made anew, with the same To tag (8.2.7).
+
+        For challenges, which anybody may ask for. An INVITE is answered as ever: its refusal is followed by an ACK.
+        """
+        if self.method != "INVITE" and not self._to_tag and not _tag_of(self.request):
+            # Nobody outside knows the seed of hash().
+            self._to_tag = f"{hash(self._key) & _TAG_MASK:016x}"
+        self.reply(status, reason, explanation, headers)
+        if self.method != "INVITE":
+            self.end()
 
     def receive_unseen(self) -> None:
         """Take a CANCEL, which the layer answers and the TU never sees as a transaction.

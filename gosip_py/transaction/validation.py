@@ -51,6 +51,7 @@ _PLAIN_ADDRESS = re.compile(
     r"(?:;[A-Za-z0-9\-.]+(?:=[A-Za-z0-9\-.!%*_+`'~]+)?)*\Z"
 )
 _MOST_HOPS = 255
+_CHALLENGES = frozenset((401, 407))
 
 
 class Stage(enum.IntEnum):
@@ -75,8 +76,9 @@ class Refusal:
     reason: str = ""
 
     def send(self, transaction: ServerTransaction) -> None:
-        """Answer the transaction with this refusal."""
-        transaction.reply(self.status, self.reason, self.explanation, self.headers)
+        """Answer the transaction with this refusal; nothing is kept of whoever is only challenged."""
+        answer = transaction.reply_and_forget if self.status in _CHALLENGES else transaction.reply
+        answer(self.status, self.reason, self.explanation, self.headers)
 
 
 @attrs.frozen

@@ -12,9 +12,10 @@ from itertools import count
 from typing import cast
 
 import attrs
+from twisted.internet import defer
 from twisted.internet import reactor as default_reactor
 from twisted.internet.address import IPv4Address
-from twisted.internet.defer import Deferred, TimeoutError, maybeDeferred, succeed
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
 from twisted.internet.interfaces import IReactorUDP, ITCPTransport
 from twisted.internet.protocol import DatagramProtocol, Protocol, connectionDone
@@ -131,7 +132,7 @@ class _Inbox:
         self._waiting.append(pair)
 
         def give_up(failure: Failure) -> Failure:
-            if failure.check(TimeoutError):
+            if failure.check(defer.TimeoutError):
                 self._waiting.remove(pair)
                 heard = ", ".join(map(str, self._kept)) or "nothing"
                 return Failure(AssertionError(f"no {what} came within {seconds} s; not asked for came {heard}"))
@@ -175,7 +176,7 @@ class _DatagramWire(_Wire, DatagramProtocol):
 
     def close(self) -> Deferred[None]:
         is_closed, self._is_closed = self._is_closed, True
-        return succeed(None) if is_closed else maybeDeferred(self._port.stopListening)
+        return succeed(None) if is_closed else self._port.stopListening() or succeed(None)
 
 
 class _StreamWire(_Wire, Protocol):

@@ -1,4 +1,4 @@
-"""A gosip process that outlives a single test, so that the tests of a class share one; also one that is killed and starts again.
+"""A gosip process that outlives a single test, so that the tests of a class share one; it may be killed.
 
 Trial ends what the reactor still holds after each test, hence a process that the reactor knows nothing of.
 """

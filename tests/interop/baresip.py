@@ -96,21 +96,31 @@ class BaresipPhone:
     @classmethod
     async def make(cls, case: TestCase, server: RunningServer, user: str, transport: str, answer: str) -> BaresipPhone:
         """Make the user, start baresip, and wait until it is registered; `answer` is auto or manual."""
-        program_path = need("baresip")
         await server.api.add_phone(user)
+        phone = await cls.start(case, server, user, transport, answer)
+        await phone.registered()
+        return phone
+
+    @classmethod
+    async def start(cls, case: TestCase, server: RunningServer, user: str, transport: str, answer: str) -> BaresipPhone:
+        """Start baresip, which begins to register."""
+        program_path = need("baresip")
         directory = server.directory / user
-        directory.mkdir()
+        directory.mkdir(exist_ok=True)
         control_port = write_configuration(directory, server, user, transport, answer)
         argv = [program_path, "-4", "-f", str(directory)]
         program = Program.start(case, f"{user}'s baresip ({transport})", argv, directory, terminal=True)
         await program.seen("baresip is ready")
-        # "200 OK (...) [1 binding]"
-        await program.seen(" binding]")
         endpoint = TCP4ClientEndpoint(default_reactor, LOOPBACK, control_port, timeout=5)
         control = await endpoint.connect(Factory.forProtocol(Control))
         assert isinstance(control, Control)
         case.addCleanup(control.close)
         return cls(user, program, control, f"{LOOPBACK}:{server.port(transport)}")
+
+    async def registered(self) -> None:
+        """Wait until baresip says so."""
+        # "200 OK (...) [1 binding]"
+        await self.program.seen(" binding]")
 
     def dial(self, peer: str) -> None:
         """Call another user of the same server."""

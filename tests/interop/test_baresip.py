@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
 from tests.interop.baresip import BaresipPhone
 from tests.interop.books import closed_row, outcome
-from tests.running import RunningServer, Settings, serving
+from tests.running import RunningServer, Settings, clock, serving
 
 # baresip 1.0 refuses a challenge that offers SHA-256 beside MD5, in whatever order.
 MD5: Settings = {"auth": {"algorithms": ["MD5"]}}
@@ -38,6 +39,28 @@ class BaresipTests(TestCase):
             self.assertEqual({row["transport"].lower() for row in registrations}, {transport})
             for phone in (alice, bob):
                 await phone.quit()
+
+    async def second_start(self, server: RunningServer, user: str) -> BaresipPhone:
+        """A phone that gave up at its first challenge and tries again, as baresip does by itself after half a minute."""
+        await server.api.add_phone(user)
+        phone = await BaresipPhone.start(self, server, user, "udp", "auto")
+        await phone.program.seen("Function not implemented")
+        await phone.quit()
+        await deferLater(clock(), 1.1)  # two requests closer together may have crossed the challenge
+        phone = await BaresipPhone.start(self, server, user, "udp", "auto")
+        await phone.registered()
+        return phone
+
+    async def test_a_phone_that_a_choice_of_algorithms_baffles_registers_and_calls(self) -> None:
+        """With the settings of a fresh installation, the second try is offered MD5 alone, and so is each later request."""
+        async with serving(self, {"auth": {"algorithms": ["SHA-256", "MD5"]}}) as server:
+            bob = await self.second_start(server, "bob")
+            alice = await self.second_start(server, "alice")
+            alice.dial("bob")
+            for phone in (alice, bob):
+                await phone.heard("CALL_ESTABLISHED")
+            alice.hang_up()
+            await bob.heard("CALL_CLOSED")
 
     async def test_udp_the_caller_hangs_up(self) -> None:
         await self.check("udp", "caller")
