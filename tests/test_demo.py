@@ -7,7 +7,7 @@ import re
 import socket
 import sys
 from pathlib import Path
-from typing import cast
+from typing import Any, ClassVar, cast
 
 from twisted.internet.defer import Deferred
 from twisted.internet.utils import getProcessOutputAndValue
@@ -16,6 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from gosip_py.demo.dialog import Dialog
 from gosip_py.demo.ladder import Step, draw
 from gosip_py.demo.softphone import Account, Answering, NoAnswer, Refused, Softphone
+from gosip_py.demo.tour import DidNotHappen, require_books
 from gosip_py.demo.watched import Sighting
 from gosip_py.sip.message import Message, Request, Response
 from gosip_py.sip.parser import parse_message
@@ -117,6 +118,38 @@ class DemoTests(TestCase):
             found = re.compile(pattern).search(text, at)
             self.assertIsNotNone(found, f"no {pattern} after {text[at:][:60]!r} in\n{text}")
             at = cast("re.Match[str]", found).end() - 1
+
+
+class BooksTests(SynchronousTestCase):
+    """What the demo takes for proof, and what it does not."""
+
+    row: ClassVar[dict[str, object]] = {
+        "caller_user": "alice",
+        "callee_user": "bob",
+        "result": "answered",
+        "ended_by": "caller",
+        "end_at": "2026-01-02T03:04:05.678Z",
+    }
+    session: ClassVar[dict[str, object]] = {"state": "terminated"}
+
+    def test_one_call_that_its_caller_ended(self) -> None:
+        require_books([self.row], [self.session], 0)
+
+    def test_anything_else_is_told(self) -> None:
+        wrong: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]], float]] = {
+            "has 0 rows": ([], [self.session], 0),
+            "has 2 rows": ([self.row, self.row], [self.session], 0),
+            "is not closed": ([{**self.row, "end_at": None}], [self.session], 0),
+            "result failed": ([{**self.row, "result": "failed"}], [self.session], 0),
+            "ended_by system": ([{**self.row, "ended_by": "system"}], [self.session], 0),
+            "callee_user carol": ([{**self.row, "callee_user": "carol"}], [self.session], 0),
+            r"sessions are \[\]": ([self.row], [], 0),
+            "'active'": ([self.row], [{"state": "active"}], 0),
+            "is 1 after the call": ([self.row], [self.session], 1),
+        }
+        for said, books in wrong.items():
+            with self.subTest(said=said), self.assertRaisesRegex(DidNotHappen, said):
+                require_books(*books)
 
 
 class LadderTests(SynchronousTestCase):

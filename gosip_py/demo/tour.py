@@ -27,7 +27,7 @@ from gosip_py.store.passwords import Passwords
 from gosip_py.store.users import Users
 from gosip_py.transport.flow import Target
 
-__all__ = ["Plan", "run"]
+__all__ = ["DidNotHappen", "Plan", "require_books", "run"]
 
 DOMAIN = "gosip.example"
 SERVER = "gosip"
@@ -42,6 +42,7 @@ T = TypeVar("T")
 # What each phone must have seen, in this order: whether it sent the message, and its kind.
 _REGISTERED = ((True, "REGISTER"), (False, "401 REGISTER"), (True, "REGISTER"), (False, "200 REGISTER"))
 _CALL = ("INVITE", "100 INVITE", "180 INVITE", "200 INVITE", "ACK", "BYE", "200 BYE")
+_ROW = {"caller_user": CALLER, "callee_user": CALLEE, "result": "answered", "ended_by": "caller"}
 
 
 @attrs.frozen
@@ -189,18 +190,7 @@ class Tour:
         self._tables += [("the journal", row) for row in rows]
         sessions = await self._until(lambda: api.rows("/api/sessions"), _all_terminated, BOOKS_SECONDS)
         self._tables += [("the sessions", row) for row in sessions]
-        _require(len(rows) == 1, f"the journal has {len(rows)} rows, not one")
-        for field, wanted in (
-            ("result", "answered"),
-            ("ended_by", "caller"),
-            ("caller_user", CALLER),
-            ("callee_user", CALLEE),
-        ):
-            _require(rows[0][field] == wanted, f"the journal says {field} {rows[0][field]}, not {wanted}")
-        _require(rows[0]["end_at"] is not None, "the row of the journal is not closed")
-        _require([row["state"] for row in sessions] == ["terminated"], "there is not one session, terminated")
-        active = await api.metric("sip_active_dialogs")
-        _require(active == 0, f"sip_active_dialogs is {active:g} after the call, not 0")
+        require_books(rows, sessions, await api.metric("sip_active_dialogs"))
 
     # -- seeing --------------------------------------------------------------------------------------------------------
 
@@ -238,6 +228,18 @@ def _say(text: str) -> None:
 def _require(is_so: bool, otherwise: str) -> None:
     if not is_so:
         raise DidNotHappen(otherwise)
+
+
+def require_books(rows: list[dict[str, Any]], sessions: list[dict[str, Any]], active: float) -> None:
+    """DidNotHappen unless journal, sessions and gauge are those of one call that its caller ended."""
+    _require(len(rows) == 1, f"the journal has {len(rows)} rows, not one")
+    row = rows[0]
+    _require(row["end_at"] is not None, "the row of the journal is not closed")
+    for field, wanted in _ROW.items():
+        _require(row[field] == wanted, f"the journal says {field} {row[field]}, not {wanted}")
+    states = [session["state"] for session in sessions]
+    _require(states == ["terminated"], f"the sessions are {states}, not one that is terminated")
+    _require(active == 0, f"sip_active_dialogs is {active:g} after the call, not 0")
 
 
 def _all_closed(rows: list[dict[str, Any]]) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import attrs
 
 from gosip_py.store.database import Database, IntegrityError, Params, Row, Transaction
-from gosip_py.store.listing import DEFAULT_LIMIT, Listing, Stamp, UnknownField, contains, equals, stamp_of
+from gosip_py.store.listing import CHUNK, DEFAULT_LIMIT, Listing, Stamp, UnknownField, contains, equals, stamp_of
 from gosip_py.store.records import Device, Page
 
 COLUMNS = ", ".join(field.name for field in attrs.fields(Device))
@@ -69,8 +69,11 @@ class Devices:
 
     async def all(self) -> tuple[Device, ...]:
         """Every device, by id."""
-        rows = await self._database.query(f"SELECT {COLUMNS} FROM devices ORDER BY id")
-        return tuple(Device(**row) for row in rows)
+        found: list[Device] = []
+        text = f"SELECT {COLUMNS} FROM devices WHERE id > ? ORDER BY id LIMIT {CHUNK}"
+        while rows := await self._database.query(text, (found[-1].id if found else 0,)):
+            found += [Device(**row) for row in rows]
+        return tuple(found)
 
     async def count(self, filters: Mapping[str, object] | None = None) -> int:
         """How many devices the filters leave."""

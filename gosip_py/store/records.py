@@ -1,11 +1,12 @@
 """What a row holds, as frozen values.
 
 Times are epoch seconds (float). Text that stands for a secret never shows in a repr. The field names are the column
-names: a repository builds a record with `Record(**row)` and nothing in between.
+names: a repository builds a record with `Record(**row)` and nothing in between. Words that thousands of rows share are kept once.
 """
 
 from __future__ import annotations
 
+from sys import intern
 from typing import Generic, TypeVar
 
 import attrs
@@ -29,9 +30,9 @@ class User:
     login: str
     email: str
     display_name: str
-    role: str = field(validator=in_(ROLES))
+    role: str = field(converter=intern, validator=in_(ROLES))
     enabled: bool = field(converter=bool)
-    call_schema: str = field(validator=in_(CALL_SCHEMAS))
+    call_schema: str = field(converter=intern, validator=in_(CALL_SCHEMAS))
     dnd: bool = field(converter=bool)
     password_hash: str = field(repr=False)
     created_at: float
@@ -46,10 +47,10 @@ class Device:
     user_id: int
     name: str
     username: str
-    type: str
+    type: str = field(converter=intern)
     enabled: bool = field(converter=bool)
     recording_enabled: bool = field(converter=bool)
-    realm: str
+    realm: str = field(converter=intern)
     ha1_md5: str = field(repr=False)
     ha1_sha256: str = field(repr=False)
     created_at: float

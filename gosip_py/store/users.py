@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import attrs
 
 from gosip_py.store.database import Database
-from gosip_py.store.listing import DEFAULT_LIMIT, Listing, Stamp, UnknownField, contains, equals, stamp_of
+from gosip_py.store.listing import CHUNK, DEFAULT_LIMIT, Listing, Stamp, UnknownField, contains, equals, stamp_of
 from gosip_py.store.records import Page, User
 
 COLUMNS = ", ".join(field.name for field in attrs.fields(User))
@@ -73,8 +73,11 @@ class Users:
 
     async def all(self) -> tuple[User, ...]:
         """Everybody, by id."""
-        rows = await self._database.query(f"SELECT {COLUMNS} FROM users ORDER BY id")
-        return tuple(User(**row) for row in rows)
+        found: list[User] = []
+        text = f"SELECT {COLUMNS} FROM users WHERE id > ? ORDER BY id LIMIT {CHUNK}"
+        while rows := await self._database.query(text, (found[-1].id if found else 0,)):
+            found += [User(**row) for row in rows]
+        return tuple(found)
 
     async def count(self, filters: Mapping[str, object] | None = None) -> int:
         """How many users the filters leave."""

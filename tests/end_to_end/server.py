@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from twisted.internet.defer import Deferred
+
 from tests.running import (
     ADMIN_EMAIL,
     ADMIN_PASSWORD,
@@ -88,13 +90,20 @@ class Server:
 
     async def stop(self) -> None:
         """SIGTERM; it must exit with 0, and its log holds no traceback."""
+        await self.stopping()
+
+    def stopping(self) -> Deferred[None]:
+        """Begin to `stop`."""
         self.process.send_signal(signal.SIGTERM)
+        return Deferred.fromCoroutine(self._stopped())
+
+    async def _stopped(self) -> None:
         code = await self._exit_code()
         if code != 0 or "Traceback" in self.log:
             raise AssertionError(f"gosip ended with {code}:\n{self.log[-OUTPUT_SHOWN:]}")
 
     async def kill(self) -> None:
-        """SIGKILL."""
+        """SIGKILL, if it runs."""
         self.process.send_signal(signal.SIGKILL)
         await self._exit_code()
 
@@ -122,6 +131,14 @@ class Server:
         page = await self.api.read(f"{path}?per_page=100&call_id={quote(call_id)}")
         found: list[dict[str, Any]] = page["data"]
         return found
+
+    async def ready(self, status: int, part: str, seconds: float = 60.0) -> None:
+        """Wait until /ready answers so, and names the part that is missing."""
+
+        async def probe() -> tuple[int, str]:
+            return await self.api.ask("GET", "/ready")
+
+        await until(probe, lambda answer: answer[0] == status and part in answer[1], seconds)
 
     async def open_row(self, call_id: str, is_answered: bool = False) -> dict[str, Any]:
         """The journal row of a call that goes on, once it is in the store."""

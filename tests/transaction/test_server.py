@@ -229,6 +229,31 @@ class NonInviteTests(SynchronousTestCase):
         self.assertFalse(hasattr(transaction, "request"))
 
 
+class ForgettingTests(SynchronousTestCase):
+    """RFC 3261 8.2.7: a challenge may be sent without keeping anything."""
+
+    def test_a_challenge_leaves_nothing_behind(self) -> None:
+        bench = Bench()
+        bench.server(request(REGISTER)).reply_and_forget(401, headers=(("www-authenticate", "Digest x"),))
+        self.assertEqual((bench.titles, bench.layer.in_flight, len(bench.layer.wheel)), (["401"], 0, 0))
+
+    def test_a_retransmission_is_challenged_anew_under_the_same_tag(self) -> None:
+        bench = Bench()
+        bench.server(request(REGISTER)).reply_and_forget(401)
+        first = last_response(bench)
+        bench.receive(request(REGISTER))
+        bench.user.transactions[-1].reply_and_forget(401)
+        self.assertEqual((len(bench.user.transactions), last_response(bench).to_tag), (2, first.to_tag))
+        self.assertEqual(len(first.to_tag), 16)
+
+    def test_a_challenged_invite_waits_for_its_ack(self) -> None:
+        bench = Bench()
+        bench.server().reply_and_forget(407)
+        self.assertEqual((bench.titles, bench.layer.in_flight), (["407"], 1))
+        bench.advance(0.6)
+        self.assertEqual(bench.titles, ["407", "407"])
+
+
 class ReplyTests(SynchronousTestCase):
     def test_the_to_tag_is_one_for_all_responses(self) -> None:
         bench = Bench()
