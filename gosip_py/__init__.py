@@ -1,7 +1,7 @@
 """gosip: a telephony server on Twisted.
 
-Reading order: docs/design.md, then bottom-up: sip (the wire), transport, transaction, registrar and proxy, call, store, web, and
-last service.py, which wires them together. tap.py is where `twistd gosip` enters.
+Reading order: docs/design.md, then bottom-up: sip (the wire), transport, transaction, registrar and proxy, call, store,
+web, and last service.py, which wires them together. tap.py is where `twistd gosip` enters.
 """
 
 from __future__ import annotations

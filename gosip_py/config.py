@@ -1,7 +1,7 @@
 """Settings: one TOML file, environment variables over it, frozen values out.
 
-Only tap, service and __main__ read this; every other room is handed the values that it uses. An unknown key or a bad value is
-refused with the path of the key, before anything is opened.
+Only tap, service and the command line read this; every other room is handed the values that it uses. An unknown key or
+a bad value is refused with the path of the key, before anything is opened.
 """
 
 from __future__ import annotations
@@ -152,7 +152,10 @@ class Settings(Section):
 
 
 def load(path: Path | None, environment: Mapping[str, str] = os.environ) -> Settings:
-    """The settings of the file at ``path`` (None: defaults) with the environment over it; BadSettings when they cannot be used."""
+    """The settings of the file at ``path`` (None: defaults) with the environment over it.
+
+    BadSettings when they cannot be used.
+    """
     tree = _read(path) if path is not None else {}
     for name, value in sorted(environment.items()):
         if name.startswith(ENVIRONMENT_PREFIX) and name not in RESERVED:

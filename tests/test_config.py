@@ -99,5 +99,15 @@ class ListenAddress(SynchronousTestCase):
         self.assertEqual(parse_listen("[::1]:0"), ("::1", 0))
 
     def test_others_are_refused(self) -> None:
-        for text in ("", "5060", "localhost:5060", "127.0.0.1", "127.0.0.1:", "127.0.0.1:70000", "::1:5060", "127.0.0.1:٣", "[127.0.0.1]:1"):
+        for text in (
+            "",
+            "5060",
+            "localhost:5060",
+            "127.0.0.1",
+            "127.0.0.1:",
+            "127.0.0.1:70000",
+            "::1:5060",
+            "127.0.0.1:٣",
+            "[127.0.0.1]:1",
+        ):
             self.assertRaises(ValueError, parse_listen, text)

@@ -1,7 +1,7 @@
 """The response context: one request, its branches, and the one answer that goes back (RFC 3261 16.7).
 
-All contacts of the target set are tried at once. Every 2xx goes upstream, the best of the other finals goes when no branch is left; a 6xx
-or a 2xx cancels those who still ring. Timer C guards each INVITE branch.
+All contacts of the target set are tried at once. Every 2xx goes upstream, the best of the other finals goes when no
+branch is left; a 6xx or a 2xx cancels those who still ring. Timer C guards each INVITE branch.
 """
 
 from __future__ import annotations
@@ -9,36 +9,42 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-import attrs
-
-from gosip_py.proxy.route import ProxyTarget, aim, next_hop, record_route
+from gosip_py.proxy.route import ProxyTarget, aim, record_route
 from gosip_py.sip.errors import ParseError
 from gosip_py.sip.message import Request, Response
 from gosip_py.sip.reply import explain, reply
 from gosip_py.transaction.client import ClientTransaction
 from gosip_py.transaction.layer import TransactionLayer
+from gosip_py.transaction.machines import State
 from gosip_py.transaction.server import ServerTransaction
 from gosip_py.transaction.timers import Timer
 from gosip_py.transaction.user import Failure
 from gosip_py.transport.flow import Flow, Target
-from gosip_py.transport.resolve import target_of
 
 __all__ = ["Branch", "Outcome", "ResponseContext"]
 
 COMPLETED_ELSEWHERE = 'SIP;cause=200;text="Call completed elsewhere"'
+NO_ANSWER = 'SIP;cause=408;text="No answer"'
 
 # RFC 3261 16.7 item 6: of the 4xx, these tell the caller how to do better
 _HELPFUL = frozenset((401, 407, 415, 420, 484))
 _CHALLENGES = frozenset((401, 407))
+_FAILURES = {
+    Failure.TIMEOUT: (408, "The next hop did not answer: the phone may be off or out of reach."),
+    Failure.TRANSPORT: (503, "The next hop refused the connection or it broke."),
+}
 
 
 class Outcome(Protocol):
-    """Hears what a request came to: the call or the session that it belongs to."""
+    """Hears what a request came to: the call or the session that it belongs to.
 
-    def provisional(self, response: Response, answered_on: Flow) -> None:
+    ``phone_flow`` is the flow to the phone that answered, None when others stand between.
+    """
+
+    def provisional(self, response: Response, phone_flow: Flow | None) -> None:
         """A provisional response above 100 goes upstream."""
 
-    def success(self, response: Response, answered_on: Flow) -> None:
+    def success(self, response: Response, phone_flow: Flow | None) -> None:
         """A 2xx goes upstream; several forks may each send one."""
 
     def failure(self, response: Response, is_ours: bool) -> None:
@@ -59,62 +65,65 @@ class Branch:
     """One client transaction of the context, from before it has a flow until its final response."""
 
     __slots__ = (
-        "cancel_reason",
         "client",
         "context",
         "copy",
-        "final",
         "is_cancelled",
+        "is_direct",
+        "is_final",
+        "is_overdue",
         "is_upgraded",
-        "target",
+        "may_upgrade",
         "timer_c",
+        "where",
     )
 
     def __init__(self, context: ResponseContext, target: ProxyTarget, copy: Request) -> None:
         self.context = context
-        self.target = target
+        self.where = aim(copy, target)
+        self.is_direct = target.is_direct
         self.copy = copy
         self.client: ClientTransaction | None = None
-        self.final: Response | None = None
+        self.is_final = False
         self.is_cancelled = False
+        self.is_overdue = False  # Timer C fired while it rang
         self.is_upgraded = False
-        self.cancel_reason: str | None = None
+        self.may_upgrade = True
         self.timer_c: Timer | None = None
 
     # -- sending ----------------------------------------------------------------------------------------------------
 
-    def send(self, allow_upgrade: bool = True) -> None:
+    def send(self) -> None:
         """Look for the next hop and send the copy there."""
-        where = self.target.target
-        if "route" in self.copy.names:
-            where = attrs.evolve(target_of(next_hop(self.copy)), flow=where.flow)
-        self.context.reach.reach(where, _size_of(self.copy), self._send_on, allow_upgrade)
+        self.context.reach.reach(self.where, _size_of(self.copy), self._send_on, self.may_upgrade)
 
     def _send_on(self, flow: Flow | None) -> None:
-        if self.final is not None:
-            return
         if flow is None:
-            self._finish(
-                self.context.refusal(502, "The next hop has no address: check the contact or the domain."), ours=True
-            )
-            return
-        context = self.context
-        if self.is_cancelled:
-            self._finish(self.context.refusal(487, "The call was cancelled."), ours=True)
-            return
-        copy = self.copy
-        self.is_upgraded = flow.transport != self.target.target.transport
-        if context.is_invite or context.is_dialog_forming:
-            if self.is_upgraded:
-                copy = copy.copy()  # kept clean for a second try over UDP
+            self._fail(502, "The next hop has no address: check the contact or the domain.")
+        elif self.is_cancelled:
+            self._fail(487, "The call was cancelled.")
+        else:
+            self._start(flow)
+
+    def _start(self, flow: Flow) -> None:
+        context, copy, where = self.context, self.copy, self.where
+        if flow.transport != where.transport and self.may_upgrade and flow is not where.flow:
+            self.is_upgraded = True
+            copy = copy.copy()  # kept clean for a second try over UDP
+        if context.is_dialog_forming:
             record_route(copy, context.arrived_on, flow)
         self.client = context.layer.start_client(copy, flow, self)
         if context.is_invite:
             self._restart_timer_c()
 
+    @property
+    def phone_flow(self) -> Flow | None:
+        """The flow to whoever answers this branch, None when the request went there by way of others."""
+        return self.client.flow if self.is_direct and self.client is not None else None
+
     def cancel(self, reason: str | None) -> None:
-        """Stop this branch if it has no final response yet (16.10)."""
-        if self.final is None and not self.is_cancelled:
+        """Stop this branch if it has no final response yet (16.10). ``reason`` is the value of a Reason header."""
+        if not self.is_final and not self.is_cancelled:
             self.is_cancelled = True
             if self.client is not None:
                 self.client.cancel(reason)
@@ -129,67 +138,90 @@ class Branch:
     def timer_fired(self, kind: int) -> None:
         """Timer C: a branch that rang is cancelled, one that never did counts as 408 (16.8)."""
         self.timer_c = None
-        if self.final is not None:
-            return
-        was_cancelled = self.is_cancelled
-        self.cancel('SIP;cause=408;text="No answer"')
-        if was_cancelled or self.client is None:
-            self._finish(self.context.refusal(408, "Nobody answered in time."), ours=True)
-        else:
-            self.context.no_answer = True
-            self._restart_timer_c()
+        client = self.client
+        if self.is_cancelled or client is None:
+            return  # the client transaction has a time-out of its own for what follows a CANCEL
+        self.is_overdue = client.state is State.PROCEEDING
+        self.cancel(NO_ANSWER)
+        if not self.is_overdue:
+            self._fail(408, "Nobody answered in time.")
 
     # -- what the client transaction says -----------------------------------------------------------------------------
 
     def receive_response(self, transaction: ClientTransaction, response: Response) -> None:
         status = response.status
         if status < 200:
-            if status > 100 and self.final is None:
+            if status > 100 and not self.is_final:
                 if self.timer_c is not None:
                     self._restart_timer_c()
                 self.context.provisional(self, response)
         elif status < 300:
-            self._close()
-            self.final = response
+            self._settle()
             self.context.success(self, response)
-        elif self.final is None:
-            self._finish(response)
+        elif self.is_final:
+            return
+        elif self.is_overdue and status == 487 and not self.context.was_cancelled:
+            # It was our own impatience that ended the ringing; nobody upstream asked for a 487.
+            self._fail(408, "Nobody answered in time.")
+        else:
+            self._settle()
+            self.context.finished(response, False)
 
     def client_failed(self, transaction: ClientTransaction, failure: Failure) -> None:
-        """No response will come: as 408 or 503 (16.9); a connection made only for the message's size falls back to UDP (18.1.1)."""
-        if self.final is not None:
+        """No response will come: as 408 or 503 (16.9).
+
+        A connection that was made only for the size of the message falls back to UDP (18.1.1).
+        """
+        if self.is_final:
             return
         if failure is Failure.TRANSPORT and self.is_upgraded and not self.is_cancelled:
+            self.is_upgraded = self.may_upgrade = False
             self.client = None
-            self.send(allow_upgrade=False)
-            return
-        status, text = _FAILURES[failure]
-        self._finish(self.context.refusal(status, text), ours=True)
+            self.send()
+        else:
+            self._fail(*_FAILURES[failure])
 
-    def _finish(self, response: Response, ours: bool = False) -> None:
-        self._close()
-        self.final = response
-        self.context.finished(self, response, ours)
+    def _fail(self, status: int, text: str) -> None:
+        self._settle()
+        self.context.failed(status, text)
 
-    def _close(self) -> None:
+    def _settle(self) -> None:
+        """The first final response, or what stands for one."""
+        if not self.is_final:
+            self.is_final = True
+            self.context.pending -= 1
         if self.timer_c is not None:
             self.timer_c.cancel()
             self.timer_c = None
 
 
-_FAILURES = {
-    Failure.TIMEOUT: (408, "The next hop did not answer: the phone may be off or out of reach."),
-    Failure.TRANSPORT: (503, "The next hop refused the connection or it broke."),
-}
-
-
 class ResponseContext:
-    """What a proxy keeps between a request and its final response; it owns the server transaction and every branch."""
+    """What a proxy keeps between a request and its final response; it owns the server transaction and every branch.
+
+    ``request`` and ``branches`` are there until the final response went upstream and every branch has its own: what
+    refers to each other in a circle must not wait for the collector.
+    """
 
     __slots__ = (
-        "arrived_on", "best", "best_is_ours", "branches", "is_dialog_forming", "is_done", "is_invite", "layer", "no_answer", "outcome",
-        "reach", "request", "server", "timer_c_seconds", "was_cancelled",
-    )  # fmt: skip
+        "arrived_on",
+        "best",
+        "best_is_ours",
+        "branches",
+        "challenges",
+        "is_dialog_forming",
+        "is_done",
+        "is_invite",
+        "layer",
+        "outcome",
+        "pending",
+        "reach",
+        "request",
+        "server",
+        "timer_c_seconds",
+        "was_cancelled",
+    )
+
+    request: Request
 
     def __init__(
         self,
@@ -209,12 +241,13 @@ class ResponseContext:
         self.timer_c_seconds = timer_c_seconds
         self.is_invite = server.request.method == "INVITE"
         self.is_dialog_forming = is_dialog_forming
-        self.branches: list[Branch] = []
+        self.branches: Sequence[Branch] = ()
+        self.pending = 0  # branches without a final response
         self.best: Response | None = None
         self.best_is_ours = False
+        self.challenges: list[Response] = []
         self.is_done = False  # a final response went upstream
         self.was_cancelled = False
-        self.no_answer = False
 
     def start(self, targets: tuple[ProxyTarget, ...], request: Request) -> None:
         """Send a copy of ``request`` to each target."""
@@ -222,13 +255,16 @@ class ResponseContext:
 
     def start_copies(self, copies: Sequence[tuple[ProxyTarget, Request]]) -> None:
         """Send to each target the copy that was made for it."""
-        self.server.owner = self
         try:
-            self.branches = [Branch(self, target, aim(copy, target)) for target, copy in copies]
-            for branch in tuple(self.branches):
-                branch.send()
+            branches = [Branch(self, target, copy) for target, copy in copies]
         except ParseError as error:
-            self._respond(explain(reply(self.request, 400, to_tag=self.server.to_tag), f"{error.reason}."), True)
+            self._respond(self.refusal(400, f"{error.reason}."), True)
+            return
+        self.server.owner = self
+        self.branches = branches
+        self.pending = len(branches)
+        for branch in branches:
+            branch.send()
 
     def refusal(self, status: int, text: str) -> Response:
         """A final response of our own."""
@@ -237,74 +273,89 @@ class ResponseContext:
     # -- what the branches say ----------------------------------------------------------------------------------------
 
     def provisional(self, branch: Branch, response: Response) -> None:
-        if self.is_done or (not self.is_invite):
+        """One above 100; that of another request than INVITE is for this hop alone."""
+        if self.is_done or not self.is_invite:
             return
-        assert branch.client is not None
-        self.outcome.provisional(response, branch.client.flow)
+        self.outcome.provisional(response, branch.phone_flow)
         self.server.respond(response.upstream())
 
     def success(self, branch: Branch, response: Response) -> None:
         """Every 2xx to an INVITE goes upstream at once (16.7 item 5); of another request only the first."""
-        if self.is_done and not self.is_invite:
-            return
-        assert branch.client is not None
-        self.outcome.success(response, branch.client.flow)
-        self.server.respond(response.upstream())
+        if self.is_invite or not self.is_done:
+            self.outcome.success(response, branch.phone_flow)
+            self.server.respond(response.upstream())
         if not self.is_done:
             self.is_done = True
-            self._cancel_others(branch, COMPLETED_ELSEWHERE)
+            self._cancel_all(COMPLETED_ELSEWHERE)
+        self._let_go()
 
-    def finished(self, branch: Branch, response: Response, ours: bool) -> None:
+    def finished(self, response: Response, is_ours: bool) -> None:
         """A branch came to a final response that is no 2xx."""
-        if self.is_done:
-            return
-        if self.best is None or _rank(response) < _rank(self.best):
-            self.best, self.best_is_ours = response, ours
-        if response.status >= 600:
-            self._cancel_others(branch, None)
-        if all(other.final is not None for other in self.branches):
-            self._answer_best()
+        if not self.is_done:
+            if self.best is None or _rank(response, is_ours) < _rank(self.best, self.best_is_ours):
+                self.best, self.best_is_ours = response, is_ours
+            if response.status in _CHALLENGES:
+                self.challenges.append(response)
+            elif response.status >= 600:
+                self._cancel_all(None)
+            if self.pending == 0:
+                self._answer_best(self.best)
+        self._let_go()
 
-    def _answer_best(self) -> None:
-        best = self.best
-        assert best is not None
-        if self.no_answer and not self.was_cancelled:
-            self._respond(self.refusal(408, "Nobody answered in time."), True)
+    def failed(self, status: int, text: str) -> None:
+        """A branch will not be answered: that counts as a response of our own."""
+        if self.is_done:
+            self._let_go()
+        else:
+            self.finished(self.refusal(status, text), True)
+
+    def _answer_best(self, best: Response) -> None:
+        if self.best_is_ours:
+            if self.was_cancelled:
+                # 9.2: to the caller it is cancelled, even when nobody downstream answered that
+                best = self.refusal(487, "The call was cancelled.")
+        elif best.status == 503:
+            # 16.7 item 6: a 503 downstream does not mean that we are overloaded
+            self._respond(self.refusal(500, "The next hop is overloaded."), False)
             return
-        if not self.best_is_ours:
-            if best.status == 503:
-                # 16.7 item 6: a 503 downstream does not mean that we are overloaded
-                self._respond(self.refusal(500, "The next hop is overloaded."), False)
-                return
-            best = best.upstream()
-            if best.status in _CHALLENGES:
-                self._collect_challenges(best)
-        if not self.is_invite and best.status == 408:
-            self.is_done = True
-            self.outcome.failure(best, True)
-            self.server.abandon()  # RFC 4320 4.2: a late 408 helps nobody
-            return
+        else:
+            best = self._with_challenges(best)
         self._respond(best, self.best_is_ours)
 
-    def _collect_challenges(self, best: Response) -> None:
-        """A forked request may be challenged by several; the caller answers all of them (16.7 item 7)."""
-        for branch in self.branches:
-            other = branch.final
-            if other is not None and other is not self.best and other.status in _CHALLENGES:
-                for name in ("www-authenticate", "proxy-authenticate"):
-                    for value in other.values(name):
-                        best.add(name, value)
+    def _with_challenges(self, best: Response) -> Response:
+        """As it goes upstream: with the challenges of all, for the caller answers all of them (16.7 item 7)."""
+        forwarded = best.upstream()
+        if best.status in _CHALLENGES:
+            for other in self.challenges:
+                if other is not best:
+                    for name in ("www-authenticate", "proxy-authenticate"):
+                        for value in other.values(name):
+                            forwarded.add(name, value)
+        return forwarded
 
-    def _respond(self, response: Response, ours: bool) -> None:
+    def _respond(self, response: Response, is_ours: bool) -> None:
         self.is_done = True
-        self.outcome.failure(response, ours)
+        if response.status == 408 and not self.is_invite:
+            self.outcome.failure(response, True)
+            self.server.abandon()  # RFC 4320 4.2: a late 408 helps nobody
+            return
+        self.outcome.failure(response, is_ours)
         self.server.respond(response)
 
-    def _cancel_others(self, winner: Branch, reason: str | None) -> None:
-        if len(self.branches) > 1:
+    def _cancel_all(self, reason: str | None) -> None:
+        """Stop whoever has no final response (16.7 item 10); of another request than INVITE nobody can be stopped."""
+        if self.pending and self.is_invite:
             for branch in self.branches:
-                if branch is not winner:
-                    branch.cancel(reason)
+                branch.cancel(reason)
+
+    def _let_go(self) -> None:
+        """Drop what only unanswered branches need; later forks of a 2xx come by the branch that they belong to."""
+        if self.is_done and self.pending == 0 and self.branches:
+            self.branches = ()
+            self.best = None
+            self.challenges.clear()
+            self.server.owner = None
+            del self.request
 
     # -- what the server transaction says -----------------------------------------------------------------------------
 
@@ -312,25 +363,24 @@ class ResponseContext:
         """The caller gave up: every ringing branch is cancelled, and their 487 goes upstream (16.10)."""
         self.was_cancelled = True
         self.outcome.cancelled()
-        for branch in tuple(self.branches):
-            branch.cancel(cancel.value("reason"))
+        self._cancel_all(cancel.value("reason"))
 
     def server_failed(self, transaction: ServerTransaction, failure: Failure) -> None:
         """The caller is out of reach: nobody needs the branches any more."""
         if not self.is_done:
             self._respond(self.refusal(503, "The caller is out of reach."), True)
-            for branch in tuple(self.branches):
-                branch.cancel(None)
+            self._cancel_all(None)
 
 
-def _rank(response: Response) -> tuple[int, int]:
-    """Smaller is better: 6xx, then the lowest class, in 4xx those that help (16.7 item 6)."""
+def _rank(response: Response, is_ours: bool) -> tuple[int, bool, int]:
+    """Smaller is better (16.7 item 6).
+
+    A 6xx wins, then the lowest class; within it what somebody downstream said, and of the 4xx those that help.
+    """
     status = response.status
     if status >= 600:
-        return 0, status
-    if status >= 500:
-        return 5, status
-    return status // 100, 0 if status in _HELPFUL else status
+        return 0, is_ours, status
+    return status // 100, is_ours, 0 if status in _HELPFUL else status
 
 
 def _size_of(request: Request) -> int:

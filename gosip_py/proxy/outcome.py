@@ -18,20 +18,19 @@ _NO_ANSWER = frozenset((408, 480))
 class CallOutcome:
     """The answers to an initial INVITE."""
 
-    __slots__ = ("_arrived_on", "_call", "_sessions", "_was_cancelled")
+    __slots__ = ("_call", "_sessions", "_was_cancelled")
 
-    def __init__(self, sessions: Sessions, call: Call, arrived_on: Flow) -> None:
+    def __init__(self, sessions: Sessions, call: Call) -> None:
         self._sessions = sessions
         self._call = call
-        self._arrived_on = arrived_on
         self._was_cancelled = False
 
-    def provisional(self, response: Response, answered_on: Flow) -> None:
+    def provisional(self, response: Response, phone_flow: Flow | None) -> None:
         self._call.ringing(response.status)
-        self._sessions.early(self._call, response, self._arrived_on, answered_on)
+        self._sessions.early(self._call, response, phone_flow)
 
-    def success(self, response: Response, answered_on: Flow) -> None:
-        session = self._sessions.early(self._call, response, self._arrived_on, answered_on)
+    def success(self, response: Response, phone_flow: Flow | None) -> None:
+        session = self._sessions.early(self._call, response, phone_flow)
         if session is not None:
             self._sessions.answered(session, response)
 
@@ -67,10 +66,10 @@ class SessionOutcome:
         self._sender_side: EndedBy = session.side_name(request.from_tag)
         self._receiver: Party = session.sides(request.from_tag)[1]
 
-    def provisional(self, response: Response, answered_on: Flow) -> None:
+    def provisional(self, response: Response, phone_flow: Flow | None) -> None:
         """A ringing re-INVITE changes nothing."""
 
-    def success(self, response: Response, answered_on: Flow) -> None:
+    def success(self, response: Response, phone_flow: Flow | None) -> None:
         method = self._request.method
         if method == "BYE":
             self._sessions.ended(self._session, self._sender_side)
@@ -78,7 +77,7 @@ class SessionOutcome:
             self._sessions.refreshed(self._session, response, self._receiver)
 
     def failure(self, response: Response, is_ours: bool) -> None:
-        """A BYE ends the dialog whatever answers it, but a challenge, which is answered by another BYE (RFC 3261 15.1.1)."""
+        """A BYE ends the dialog whatever answers it (RFC 3261 15.1.1), but a challenge: to that another BYE follows."""
         if self._request.method == "BYE" and response.status not in _CHALLENGES:
             self._sessions.ended(self._session, self._sender_side)
 
@@ -91,10 +90,10 @@ class NoOutcome:
 
     __slots__ = ()
 
-    def provisional(self, response: Response, answered_on: Flow) -> None:
+    def provisional(self, response: Response, phone_flow: Flow | None) -> None:
         """Nothing to note."""
 
-    def success(self, response: Response, answered_on: Flow) -> None:
+    def success(self, response: Response, phone_flow: Flow | None) -> None:
         """Nothing to note."""
 
     def failure(self, response: Response, is_ours: bool) -> None:

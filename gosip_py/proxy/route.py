@@ -14,20 +14,23 @@ from gosip_py.sip.headers import parse_address
 from gosip_py.sip.message import Request
 from gosip_py.sip.uri import Uri
 from gosip_py.transport.flow import Flow, Target
+from gosip_py.transport.resolve import target_of
 
 __all__ = [
     "DIALOG_FORMING",
     "TARGET_REFRESH",
     "ProxyTarget",
     "aim",
-    "max_forwards",
+    "has_hops_left",
     "next_hop",
     "record_route",
     "take_routes",
 ]
 
 DEFAULT_MAX_FORWARDS = 70
-DIALOG_FORMING = frozenset(("INVITE", "SUBSCRIBE", "REFER", "UPDATE"))
+
+# NOTIFY because RFC 6665 4.3 demands it of whoever records the route of a SUBSCRIBE
+DIALOG_FORMING = frozenset(("INVITE", "NOTIFY", "REFER", "SUBSCRIBE", "UPDATE"))
 
 # Requests that may bring a new remote target (RFC 3261 12.2, RFC 3311 5.1)
 TARGET_REFRESH = frozenset(("INVITE", "UPDATE"))
@@ -37,12 +40,17 @@ IsOurs = Callable[[Uri], bool]
 
 @attrs.frozen
 class ProxyTarget:
-    """One member of a target set (RFC 3261 16.5): the Request-URI to write, where it lives, the Path to it, q in thousandths."""
+    """One member of a target set (RFC 3261 16.5).
+
+    ``uri_text`` is the Request-URI to write, ``target`` where it lives, ``path`` the Route values on the way, ``q`` in
+    thousandths. ``is_direct`` says that nobody stands between us and the phone.
+    """
 
     uri_text: str
     target: Target
     path: tuple[str, ...] = ()
     q: int = 1000
+    is_direct: bool = False
 
 
 def take_routes(request: Request, arrived_on: Flow, is_ours: IsOurs) -> bool:
@@ -78,38 +86,61 @@ def _undo_strict_route(request: Request) -> None:
 
 
 def next_hop(request: Request) -> Uri:
-    """The URI whose host is asked next: the first Route, else the Request-URI (16.6 item 6). ParseError when it cannot be read."""
+    """The URI whose host is asked next: the first Route, else the Request-URI (16.6 item 6).
+
+    ParseError when it cannot be read.
+    """
     if "route" in request.names:
         return parse_address(_first(request)).uri
     return request.uri
 
 
-def max_forwards(request: Request) -> int:
-    """The hops left; the default when the header is missing (16.6 item 3). ParseError when it is no number."""
+def has_hops_left(request: Request) -> bool:
+    """Whether it may be forwarded once more (16.3 item 3). ParseError when Max-Forwards is no number."""
     value = request.value("max-forwards")
-    if value is None:
-        return DEFAULT_MAX_FORWARDS
-    return parse_digits(value, "Max-Forwards", 255)
+    return value is None or parse_digits(value, "Max-Forwards", 255) > 0
 
 
-def aim(copy: Request, target: ProxyTarget) -> Request:
-    """Make ``copy`` the request for one target: Request-URI, Max-Forwards and Path (16.6 items 2, 3, RFC 3327 5.3); returns it."""
+def aim(copy: Request, target: ProxyTarget) -> Target:
+    """Make ``copy`` the request for one target: Request-URI, hop count and Path (16.6 items 2, 3, 6, RFC 3327 5.3).
+
+    Gives where it goes first. ParseError when Max-Forwards or the first Route cannot be read.
+    """
     if target.uri_text != copy.uri_text:
         copy.set_uri(target.uri_text)
-    line = f"Max-Forwards: {max_forwards(copy) - 1}"
-    names = copy.names
-    if "max-forwards" in names:
-        copy.lines[names.index("max-forwards")] = line
-    else:
-        names.append("max-forwards")
-        copy.lines.append(line)
+    _count_down(copy)
     for value in reversed(target.path):
         copy.prepend("route", value)
-    return copy
+    if "route" not in copy.names:
+        return target.target
+    hop = next_hop(copy)
+    if "lr" not in hop.parameters:
+        _route_strictly(copy)
+    return attrs.evolve(target_of(hop), flow=target.target.flow)
+
+
+def _count_down(copy: Request) -> None:
+    names, lines = copy.names, copy.lines
+    if "max-forwards" in names:
+        at = names.index("max-forwards")
+        left = parse_digits(lines[at].partition(":")[2].strip(" \t\r\n"), "Max-Forwards", 255)
+        lines[at] = f"Max-Forwards: {left - 1}"
+    else:
+        copy.add("max-forwards", str(DEFAULT_MAX_FORWARDS))
+
+
+def _route_strictly(copy: Request) -> None:
+    """The next router is one of RFC 2543: its URI goes into the request line, and ours to the end (16.6 item 6)."""
+    hop = parse_address(copy.pop_value("route") or "").uri_text
+    copy.add("route", f"<{copy.uri_text}>")
+    copy.set_uri(hop)
 
 
 def record_route(copy: Request, arrived_on: Flow, leaves_on: Flow) -> None:
-    """Stay in the path of the dialog's later requests (16.6 item 4), on both sides when the sockets differ (RFC 5658 3)."""
+    """Stay in the path of the dialog's later requests (16.6 item 4).
+
+    On both sides when the sockets differ (RFC 5658 3).
+    """
     at = copy.names.index("record-route") if "record-route" in copy.names else 0
     if leaves_on.record_route != arrived_on.record_route:
         copy.names.insert(at, "record-route")

@@ -1,7 +1,8 @@
 """What a row holds, as frozen values.
 
 Times are epoch seconds (float). Text that stands for a secret never shows in a repr. The field names are the column
-names: a repository builds a record with `Record(**row)` and nothing in between. Words that thousands of rows share are kept once.
+names: a repository builds a record with `Record(**row)` and nothing in between. Words that thousands of rows share are
+kept once.
 """
 
 from __future__ import annotations

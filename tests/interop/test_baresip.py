@@ -41,7 +41,7 @@ class BaresipTests(TestCase):
                 await phone.quit()
 
     async def second_start(self, server: RunningServer, user: str) -> BaresipPhone:
-        """A phone that gave up at its first challenge and tries again, as baresip does by itself after half a minute."""
+        """A phone that gave up at its first challenge tries again, as baresip does by itself after half a minute."""
         await server.api.add_phone(user)
         phone = await BaresipPhone.start(self, server, user, "udp", "auto")
         await phone.program.seen("Function not implemented")
@@ -52,7 +52,7 @@ class BaresipTests(TestCase):
         return phone
 
     async def test_a_phone_that_a_choice_of_algorithms_baffles_registers_and_calls(self) -> None:
-        """With the settings of a fresh installation, the second try is offered MD5 alone, and so is each later request."""
+        """With the settings of a fresh installation: the second try is offered MD5 alone, and so is what follows."""
         async with serving(self, {"auth": {"algorithms": ["SHA-256", "MD5"]}}) as server:
             bob = await self.second_start(server, "bob")
             alice = await self.second_start(server, "alice")

@@ -16,7 +16,8 @@ NOW = 1_800_000_000.0
 def request(source: str = "192.0.2.5", user: str = "alice") -> Request:
     text = (
         f"REGISTER sip:example.com SIP/2.0\r\nVia: SIP/2.0/UDP 10.0.0.7;branch=z9hG4bK1;received={source}\r\n"
-        f"From: <sip:{user}@example.com>;tag=1\r\nTo: <sip:{user}@example.com>\r\nCall-ID: 1\r\nCSeq: 1 REGISTER\r\n\r\n"
+        f"From: <sip:{user}@example.com>;tag=1\r\nTo: <sip:{user}@example.com>\r\nCall-ID: 1\r\n"
+        "CSeq: 1 REGISTER\r\n\r\n"
     )
     return cast(Request, parse_message(text.encode()))
 
