@@ -344,6 +344,7 @@ class Server(Service):
             trust=Trust(tuple(ip_network(network) for network in settings.auth.trusted_networks)),
             owner=self._directory.user,
             now=reactor.seconds,
+            is_merged=self._layer.is_merged,
         )
 
     async def _listen_sip(self) -> None:

@@ -1,4 +1,4 @@
-"""The core (RFC 3261 6): takes each new request through the checks and hands it to the registrar, the proxy, or answers it.
+"""The core (RFC 3261 6): takes each new request through the checks, and answers it or hands it to registrar or proxy.
 
 The order is syntax, session timer, authentication, the request's own logic; the first that fails answers.
 """
@@ -31,11 +31,17 @@ __all__ = ["Core"]
 ALLOW = "ACK, BYE, CANCEL, INFO, INVITE, MESSAGE, NOTIFY, OPTIONS, PRACK, PUBLISH, REFER, REGISTER, SUBSCRIBE, UPDATE"
 _RETRY_AFTER = (("retry-after", "30"),)
 
+# RFC 3261 8.2.2.2
+_MERGED = Refusal(482, "this request came before by another way, and is answered there")
+
 Network = IPv4Network | IPv6Network
 
 
 class Trust:
-    """Whose requests are taken without a challenge: addresses within the given networks. What was asked is remembered, bounded."""
+    """Whose requests are taken without a challenge: addresses within the given networks.
+
+    What was asked is remembered, bounded.
+    """
 
     _MOST_REMEMBERED = 4096
 
@@ -58,7 +64,11 @@ class Trust:
 
 
 class Core:
-    """The user of the transaction layer. ``now`` tells epoch seconds, ``owner`` finds the user of an id."""
+    """The user of the transaction layer.
+
+    ``owner`` finds the user of an id, ``now`` tells epoch seconds, ``is_merged`` whether a request reached us before by
+    another way.
+    """
 
     log = Logger()
 
@@ -75,6 +85,7 @@ class Core:
         trust: Trust,
         owner: Callable[[int], User | None],
         now: Callable[[], float],
+        is_merged: Callable[[ServerTransaction], bool],
     ) -> None:
         self._registrar = registrar
         self._proxy = proxy
@@ -86,6 +97,7 @@ class Core:
         self._trust = trust
         self._owner = owner
         self._now = now
+        self._is_merged = is_merged
         self._syntax = Validation(*syntax())
         self._forwarding = Validation(hops_left(), supported_extensions((), "proxy-require"))
         self._answering = Validation(supported_extensions(()))
@@ -130,12 +142,14 @@ class Core:
             return Refusal(
                 404, f"register at {self._domains.canonical}; nobody is registered for {request.uri.host} here"
             )
+        if self._is_merged(transaction):
+            return _MERGED
         self._registrar.receive_request(transaction)
         return None
 
     def _tell_abilities(self, transaction: ServerTransaction, request: Request) -> Refusal | None:
         """An OPTIONS for the server itself (11.2)."""
-        refusal = self._answering.refuse(request)
+        refusal = _MERGED if self._is_merged(transaction) else self._answering.refuse(request)
         if refusal is None:
             headers = (("allow", ALLOW), ("accept", "application/sdp"), ("supported", "path"))
             transaction.reply(200, headers=headers)
@@ -144,25 +158,24 @@ class Core:
     # -- requests within a dialog -------------------------------------------------------------------------------------
 
     def _relay_in_dialog(self, transaction: ServerTransaction, request: Request) -> Refusal | None:
-        """Along the route set of a session. A dialog that we do not know (we were restarted, or it is no INVITE's) needs credentials."""
+        """Along the route set of a session.
+
+        A dialog that we do not know (we were restarted, or it is no INVITE's) needs credentials.
+        """
         session = self._sessions.find(request)
         if session is None:
             caller = self._identify(transaction, request)
             if isinstance(caller, Refusal):
                 return caller
-            if self._ends_here(request, transaction.flow):
-                return Refusal(
-                    481,
-                    "there is no such dialog here: it has ended, or the tags and the Call-ID are not those of the dialog",
-                )
-        self._proxy.relay_in_dialog(transaction, session)
-        return None
-
-    def _ends_here(self, request: Request, flow: Flow) -> bool:
-        """Whether no hop is left but ourselves."""
         copy = request.copy()
-        take_routes(copy, flow, self._proxy.is_ours)
-        return "route" not in copy.names and self._domains.contains(copy.uri)
+        self._clean(copy, transaction.flow)
+        if session is None and "route" not in copy.names and self._domains.contains(copy.uri):
+            return Refusal(
+                481,
+                "there is no such dialog here: it has ended, or the tags and the Call-ID are not those of the dialog",
+            )
+        self._proxy.relay_in_dialog(transaction, copy, session)
+        return None
 
     # -- requests that start something --------------------------------------------------------------------------------
 
@@ -190,13 +203,18 @@ class Core:
         return self._nobody(transaction, request, found, caller)
 
     def _prepare(self, request: Request, flow: Flow) -> Request:
-        """The request as it is forwarded: without Routes of ours and without the credentials that were for us (16.4, 22.3)."""
+        """The request as it is forwarded; itself when there is nothing to take off."""
         if "route" not in request.names and "proxy-authorization" not in request.names:
             return request
         copy = request.copy()
-        take_routes(copy, flow, self._proxy.is_ours)
-        self._authenticator.strip(copy)
+        self._clean(copy, flow)
         return copy
+
+    def _clean(self, copy: Request, flow: Flow) -> None:
+        """Take off Routes of ours, and the credentials that were for us (16.4, 22.3)."""
+        take_routes(copy, flow, self._proxy.is_ours)
+        if "proxy-authorization" in copy.names:
+            self._authenticator.strip(copy)
 
     def _relay_elsewhere(self, transaction: ServerTransaction, forwarded: Request, caller: Caller) -> Refusal | None:
         """To another domain, for our own people only: this is no open relay."""
@@ -256,4 +274,4 @@ def _from_user(request: Request) -> str:
 
 
 def _proxy_target(target: LocalTarget) -> ProxyTarget:
-    return ProxyTarget(target.uri_text, target.target, target.path, target.q)
+    return ProxyTarget(target.uri_text, target.target, target.path, target.q, not target.path)

@@ -89,7 +89,7 @@ class Elsewhere:
 
 
 class ExtensionRouter:
-    """Finds people by login and devices by name. A login is looked for as it is written first, then in lower case."""
+    """Finds people by login, in any case of letters, and devices by exactly their name. A login goes first."""
 
     def __init__(self, directory: Directory, location: Contacts, domains: Domains) -> None:
         self._directory = directory
@@ -112,10 +112,7 @@ class ExtensionRouter:
         if user is not None:
             return self._reach_user(user, now)
         device = directory.device_by_username(name)
-        if device is not None:
-            return self._reach_device(device, now)
-        user = directory.user_by_login(name.lower())
-        return self._reach_user(user, now) if user is not None else NotFound(name)
+        return self._reach_device(device, now) if device is not None else NotFound(name)
 
     def _reach_user(self, user: User, now: float) -> Destination | Unavailable:
         """The bindings of the login, and those of each device of the person that may be used."""

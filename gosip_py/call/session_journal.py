@@ -16,7 +16,10 @@ Write = Callable[[Sequence[SessionRow]], Awaitable[None]]
 
 
 class SessionJournal:
-    """Writes each session when it is answered, refreshed and ended; a short one only once. ``node`` names this server."""
+    """Writes each session when it is answered, refreshed and ended; a short one only once.
+
+    ``node`` names this server.
+    """
 
     def __init__(self, clock: IReactorTime, write: Write, node: str = "") -> None:
         self._node = node

@@ -1,4 +1,4 @@
-"""The stateful proxy (RFC 3261 16): forwards requests to the targets that somebody chose, and within dialogs along their routes.
+"""The stateful proxy (RFC 3261 16): forwards requests to the targets that were chosen for them, and in dialogs by route.
 
 Who is called and whether the caller may is decided above; here is only how a request travels.
 """
@@ -10,12 +10,20 @@ from typing import Protocol
 
 from gosip_py.proxy.fork import Outcome, ResponseContext
 from gosip_py.proxy.outcome import CallOutcome, NoOutcome, SessionOutcome
-from gosip_py.proxy.route import DIALOG_FORMING, TARGET_REFRESH, ProxyTarget, aim, next_hop, take_routes
+from gosip_py.proxy.route import (
+    DIALOG_FORMING,
+    TARGET_REFRESH,
+    ProxyTarget,
+    aim,
+    has_hops_left,
+    next_hop,
+    take_routes,
+)
 from gosip_py.proxy.session import Caller, Session, Sessions
 from gosip_py.sip.errors import ParseError
 from gosip_py.sip.message import Request
 from gosip_py.sip.reply import reply
-from gosip_py.sip.uri import Uri
+from gosip_py.sip.uri import Uri, parse_uri
 from gosip_py.transaction.layer import TransactionLayer
 from gosip_py.transaction.server import ServerTransaction
 from gosip_py.transport.flow import Flow, Target
@@ -74,50 +82,55 @@ class Proxy:
         callee_user: str,
     ) -> None:
         """Forward an initial INVITE to every target as ``request``, and open its journal row."""
-        call = self._sessions.start(transaction.request, caller, callee_user)
+        call = self._sessions.start(transaction.request, transaction.flow, caller, callee_user)
         transaction.reply(100)
-        self._context(transaction, CallOutcome(self._sessions, call, transaction.flow)).start(targets, request)
+        self._context(transaction, CallOutcome(self._sessions, call)).start(targets, request)
 
     def refuse_call(
         self, transaction: ServerTransaction, status: int, explanation: str, caller: Caller, callee_user: str
     ) -> None:
         """Answer an initial INVITE ourselves; it has its journal row like any call."""
-        call = self._sessions.start(transaction.request, caller, callee_user)
+        request = transaction.request
+        call = self._sessions.start(request, transaction.flow, caller, callee_user)
         transaction.reply(status, explanation=explanation)
-        CallOutcome(self._sessions, call, transaction.flow).failure(reply(transaction.request, status), True)
+        CallOutcome(self._sessions, call).failure(reply(request, status), True)
 
     def relay(self, transaction: ServerTransaction, request: Request, targets: tuple[ProxyTarget, ...]) -> None:
         """Forward a request outside of any session as ``request``: MESSAGE, SUBSCRIBE, OPTIONS and the like."""
         self._context(transaction, self._no_outcome).start(targets, request)
 
-    def relay_in_dialog(self, transaction: ServerTransaction, session: Session | None) -> None:
-        """Forward along the route set (12.2, 16.4). ParseError when a Route or the Request-URI cannot be read."""
+    def relay_in_dialog(self, transaction: ServerTransaction, copy: Request, session: Session | None) -> None:
+        """Forward ``copy``, which has no Route of ours, along its route set (12.2, 16.4).
+
+        ParseError when a Route or the Request-URI cannot be read.
+        """
         request = transaction.request
         if request.method == "INVITE":
             transaction.reply(100)
-        copy = request.copy()
-        take_routes(copy, transaction.flow, self.is_ours)
         target = self._in_dialog_target(copy, session)
         outcome: Outcome = self._no_outcome
         if session is not None:
             if request.method in TARGET_REFRESH:
-                self._sessions.refreshed(session, request, session.sides(request.from_tag)[0])
+                self._sessions.moved(session, request, transaction.flow)
             outcome = SessionOutcome(self._sessions, session, request)
         self._context(transaction, outcome).start_copies([(target, copy)])
 
     def receive_ack(self, ack: Request, arrived_on: Flow) -> None:
-        """The ACK of a 2xx travels end to end and has no transaction (13.2.2.4, 16.11). One that cannot travel is dropped."""
+        """The ACK of a 2xx travels end to end and has no transaction (13.2.2.4, 16.11).
+
+        One that cannot travel is dropped. Nobody can be asked for credentials here, so it must belong to a dialog that
+        we know, or bear our Record-Route.
+        """
         session = self._sessions.find(ack)
         copy = ack.copy()
         try:
-            take_routes(copy, arrived_on, self.is_ours)
-            if session is None and self.is_ours(next_hop(copy)):
+            was_ours = take_routes(copy, arrived_on, self.is_ours)
+            if not has_hops_left(copy) or (session is None and not (was_ours and self._leads_away(copy))):
                 return
-            target = self._in_dialog_target(copy, session)
-            aim(copy, target)
+            where = aim(copy, self._in_dialog_target(copy, session))
         except ParseError:
             return
-        self.reach(target.target, 0, lambda flow: None if flow is None else self._layer.send_stateless(copy, flow))
+        self.reach(where, 0, lambda flow: None if flow is None else self._layer.send_stateless(copy, flow))
 
     # -- how it travels ---------------------------------------------------------------------------------------------
 
@@ -125,17 +138,23 @@ class Proxy:
         is_dialog_forming = transaction.method in DIALOG_FORMING
         return ResponseContext(transaction, self._layer, self, outcome, self._timer_c_seconds, is_dialog_forming)
 
+    def _leads_away(self, request: Request) -> bool:
+        hop = next_hop(request)
+        return not self._transport.is_local(hop.host, hop.port)
+
     def _in_dialog_target(self, copy: Request, session: Session | None) -> ProxyTarget:
-        """The next Route, or the remote target on the flow it was heard on: a phone behind a NAT is reached no other way."""
-        flow = None
-        if session is not None and "route" not in copy.names:
-            receiver = session.sides(copy.from_tag)[1]
-            if receiver.contact == copy.uri_text or self.is_ours(copy.uri):
-                flow = receiver.flow
-        where = target_of(next_hop(copy))
-        return ProxyTarget(
-            copy.uri_text, where if flow is None else Target(where.transport, where.host, where.port, flow)
-        )
+        """The next Route, or the remote target on the flow of its phone: one behind a NAT is reached no other way."""
+        if session is None or "route" in copy.names:
+            return ProxyTarget(copy.uri_text, target_of(next_hop(copy)))
+        receiver = session.sides(copy.from_tag)[1]
+        uri_text, uri = copy.uri_text, copy.uri
+        if uri_text != receiver.contact and receiver.contact and self._transport.is_local(uri.host, uri.port):
+            # Some send to our address and not to the remote target (12.2.1.1); the dialog tells whom they mean.
+            uri_text, uri = receiver.contact, parse_uri(receiver.contact)
+        where = target_of(uri)
+        if receiver.flow is not None and uri_text == receiver.contact:
+            where = Target(where.transport, where.host, where.port, receiver.flow)
+        return ProxyTarget(uri_text, where)
 
     def reach(self, target: Target, size: int, then: Callable[[Flow | None], None], allow_upgrade: bool = True) -> None:
         """Find a flow to ``target`` and hand it on; a name is looked up first."""

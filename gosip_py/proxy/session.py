@@ -1,7 +1,8 @@
 """Calls and the dialogs that pass through the proxy, from the INVITE to the BYE, for the journal and the sessions list.
 
-A `Call` is one initial INVITE: it publishes its events on the bus, and ends exactly once whatever ends it. A `Session` is one dialog of it
-(RFC 3261 12): early when a fork rings, active when it answered. The registry finds the session of a request by its full dialog id.
+A `Call` is one initial INVITE: it publishes its events on the bus, and ends exactly once whatever ends it. A `Session`
+is one dialog of it (RFC 3261 12): early when a fork rings, active when it answered. The registry finds the session of a
+request by its full dialog id.
 """
 
 from __future__ import annotations
@@ -33,43 +34,59 @@ class Caller:
 
 
 class Party:
-    """One side of a session: its tag, the contact that reaches it, and the flow that contact was heard on."""
+    """One side of a session: its tag, the contact that reaches it, and the flow on which its phone was heard.
+
+    ``flow`` is None when others stand between us and the phone.
+    """
 
     __slots__ = ("contact", "flow", "tag")
 
-    def __init__(self, tag: str, contact: str, flow: Flow) -> None:
+    def __init__(self, tag: str, contact: str, flow: Flow | None) -> None:
         self.tag = tag
         self.contact = contact
         self.flow = flow
 
 
 class Call:
-    """One initial INVITE and what became of it. ``id`` sorts by time."""
+    """One initial INVITE and what became of it. ``id`` sorts by time.
+
+    Of the INVITE only what the sessions need is kept: a call may last for hours.
+    """
 
     __slots__ = (
-        "_is_over",
         "answered_at",
+        "callee_uri",
+        "caller_contact",
+        "caller_flow",
+        "caller_uri",
         "direction",
         "early",
+        "gone",
         "id",
+        "is_over",
         "is_ringing",
         "live",
         "registry",
-        "request",
         "started_at",
     )
 
-    def __init__(self, registry: Sessions, request: Request, started_at: float, direction: Direction) -> None:
+    def __init__(
+        self, registry: Sessions, request: Request, arrived_on: Flow, started_at: float, direction: Direction
+    ) -> None:
         self.id = f"{int(started_at * 1000):012x}{new_token(12)}"
         self.registry = registry
-        self.request: Request | None = request
+        self.caller_contact = contact_of(request)
+        self.caller_flow = arrived_on if _is_first_hand(request) else None
+        self.caller_uri = request.from_.uri_text
+        self.callee_uri = request.to.uri_text
         self.started_at = started_at
         self.direction = direction
         self.is_ringing = False
         self.answered_at: float | None = None
         self.live = 0  # sessions of this call that are active
         self.early: list[Session] = []
-        self._is_over = False
+        self.gone: tuple[str, ...] = ()  # To tags of sessions that were active: their 2xx may be repeated
+        self.is_over = False
 
     def ringing(self, code: int) -> None:
         if not self.is_ringing:
@@ -84,10 +101,9 @@ class Call:
 
     def end(self, result: Result, code: int, reason: str, ended_by: EndedBy) -> None:
         """Close the books of this call; only the first ending counts."""
-        if self._is_over:
+        if self.is_over:
             return
-        self._is_over = True
-        self.request = None
+        self.is_over = True
         for session in tuple(self.early):
             self.registry.terminate(session, ended_by)
         self.registry.call_ended(self, CallEnded(self.id, self.registry.now(), result, code, reason, ended_by))
@@ -150,7 +166,10 @@ class Session:
         return json.dumps(self.route_set)
 
     def refresh(self, message: Message, sender: Party) -> None:
-        """Take over the target and the session timer that a re-INVITE, an UPDATE or its 2xx brings (RFC 3261 12.2, RFC 4028 7)."""
+        """Take over the target and the session timer that a re-INVITE, an UPDATE or its 2xx brings.
+
+        RFC 3261 12.2, RFC 4028 7.
+        """
         contact = contact_of(message)
         if contact:
             sender.contact = contact
@@ -161,9 +180,9 @@ class Session:
 class Sessions:
     """The registry of every session that is early or active, and of the calls they belong to.
 
-    ``changed`` hears each session when it is answered, refreshed and ended: the writer of the store. A session is closed when
-    nothing was heard of it for ``call_seconds``, or for ``expiry_grace`` seconds longer than its Session-Expires: the BYE of
-    RFC 4028 10 may be sent at the last moment, and repeated.
+    ``changed`` hears each session when it is answered, refreshed and ended: the writer of the store. A session is
+    closed when nothing was heard of it for ``call_seconds``, or for ``expiry_grace`` seconds longer than its
+    Session-Expires: the BYE of RFC 4028 10 may be sent at the last moment, and repeated.
     """
 
     def __init__(
@@ -203,9 +222,9 @@ class Sessions:
         call_id, ours, theirs = message.call_id, message.from_tag, message.to_tag
         return self._sessions.get((call_id, ours, theirs)) or self._sessions.get((call_id, theirs, ours))
 
-    def start(self, request: Request, caller: Caller, callee_user: str) -> Call:
+    def start(self, request: Request, arrived_on: Flow, caller: Caller, callee_user: str) -> Call:
         """A call begins with this INVITE."""
-        call = Call(self, request, self.now(), caller.direction)
+        call = Call(self, request, arrived_on, self.now(), caller.direction)
         self._calls[call.id] = call
         self.bus.publish(
             CallStarted(
@@ -216,7 +235,7 @@ class Sessions:
                 from_tag=request.from_tag,
                 caller_user=caller.user,
                 callee_user=callee_user,
-                caller_uri=request.from_.uri_text,
+                caller_uri=call.caller_uri,
                 callee_uri=request.uri_text,
                 direction=caller.direction,
                 device_id=caller.device_id,
@@ -224,23 +243,24 @@ class Sessions:
         )
         return call
 
-    def early(self, call: Call, response: Response, arrived_on: Flow, answered_on: Flow) -> Session | None:
+    def early(self, call: Call, response: Response, phone_flow: Flow | None) -> Session | None:
         """The session of a provisional or 2xx response to the call's INVITE, made when its To tag is new.
 
-        None for a provisional one without a tag. A 2xx without one makes a dialog all the same (12.1.2: RFC 2543 knew no tags).
+        None for a provisional one without a tag, and for what belongs to a session that has ended. A 2xx without a tag
+        makes a dialog all the same (12.1.2: RFC 2543 knew no tags).
         """
-        key = (response.call_id, response.from_tag, response.to_tag)
-        session = self._sessions.get(key)
-        if session is None and (key[2] or response.status >= 200) and call.request is not None:
-            session = self._open(call, call.request, response, arrived_on, answered_on)
+        tag = response.to_tag
+        session = self._sessions.get((response.call_id, response.from_tag, tag))
+        if session is None and (tag or response.status >= 200) and not call.is_over and tag not in call.gone:
+            session = self._open(call, response, phone_flow)
         return session
 
-    def _open(self, call: Call, request: Request, response: Response, arrived_on: Flow, answered_on: Flow) -> Session:
-        caller = Party(response.from_tag, contact_of(request), arrived_on)
-        callee = Party(response.to_tag, contact_of(response), answered_on)
+    def _open(self, call: Call, response: Response, phone_flow: Flow | None) -> Session:
+        caller = Party(response.from_tag, call.caller_contact, call.caller_flow)
+        callee = Party(response.to_tag, contact_of(response), phone_flow)
         session = Session(call, response.call_id, caller, callee, self.now())
-        session.caller_uri = request.from_.uri_text
-        session.callee_uri = request.to.uri_text
+        session.caller_uri = call.caller_uri
+        session.callee_uri = call.callee_uri
         self._sessions[session.key] = session
         call.early.append(session)
         return session
@@ -263,10 +283,17 @@ class Sessions:
         self._watch(session)
         self._changed(session)
 
-    def refreshed(self, session: Session, message: Message, sender: Party) -> None:
-        """A re-INVITE or UPDATE, or its 2xx, went through."""
-        session.refresh(message, sender)
-        if isinstance(message, Response) and session.state == "active":
+    def moved(self, session: Session, request: Request, arrived_on: Flow) -> None:
+        """A re-INVITE or UPDATE came: its sender may be somewhere else now."""
+        sender = session.sides(request.from_tag)[0]
+        session.refresh(request, sender)
+        if sender.flow is not None and _is_first_hand(request):
+            sender.flow = arrived_on
+
+    def refreshed(self, session: Session, response: Response, sender: Party) -> None:
+        """A 2xx to a re-INVITE or UPDATE went through."""
+        session.refresh(response, sender)
+        if session.state == "active":
             self._watch(session)
             self._changed(session)
 
@@ -294,6 +321,7 @@ class Sessions:
         if session.state == "active":
             self._active -= 1
             call.live -= 1
+            call.gone += (session.callee.tag,)
         elif session in call.early:
             call.early.remove(session)
         was_active, session.state = session.state == "active", "terminated"
@@ -331,6 +359,11 @@ class _Expiry:
 
     def timer_fired(self, kind: int) -> None:
         self._registry.ended(self._session, "system")
+
+
+def _is_first_hand(request: Request) -> bool:
+    """Whether nobody forwarded it: then its contact is reached where it came from, whatever a NAT does to addresses."""
+    return request.names.count("via") == 1 and "," not in request.lines[request.names.index("via")]
 
 
 def contact_of(message: Message) -> str:

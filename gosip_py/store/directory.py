@@ -26,7 +26,7 @@ class Directory:
         self._stamp = await self._users.stamp(), await self._devices.stamp()
         users, devices = await self._users.all(), await self._devices.all()
         self._user = {user.id: user for user in users}
-        self._by_login = {user.login: user for user in users}
+        self._by_login = {user.login.casefold(): user for user in users}
         self._device = {device.id: device for device in devices}
         self._by_username = {device.username: device for device in devices}
         owned: dict[int, list[Device]] = {}
@@ -50,8 +50,8 @@ class Directory:
         return self._user.get(user_id)
 
     def user_by_login(self, login: str) -> User | None:
-        """The user of exactly this login: the user part of a SIP URI has a case (RFC 3261 19.1.4)."""
-        return self._by_login.get(login)
+        """The user of this login, in any case of letters: no two logins differ in that alone."""
+        return self._by_login.get(login.casefold())
 
     def device(self, device_id: int) -> Device | None:
         """The device of this id."""
@@ -87,11 +87,9 @@ class Directory:
 
     def apply_user(self, user: User) -> None:
         """Take over a user as the store now has it."""
-        before = self._user.get(user.id)
-        if before:
-            self._by_login.pop(before.login, None)
+        self._forget_login(self._user.get(user.id))
         self._user[user.id] = user
-        self._by_login[user.login] = user
+        self._by_login[user.login.casefold()] = user
 
     def apply_device(self, device: Device) -> None:
         """Take over a device as the store now has it."""
@@ -105,9 +103,13 @@ class Directory:
         """Drop a user who was deleted, with the devices."""
         for device in self.devices_of(user_id):
             self.forget_device(device.id)
-        user = self._user.pop(user_id, None)
-        if user:
-            self._by_login.pop(user.login, None)
+        self._forget_login(self._user.pop(user_id, None))
+
+    def _forget_login(self, user: User | None) -> None:
+        """Drop the login that a user had, unless somebody else has it by now."""
+        login = user.login.casefold() if user else ""
+        if user and self._by_login.get(login, user).id == user.id:
+            self._by_login.pop(login, None)
 
     def forget_device(self, device_id: int) -> None:
         """Drop a device that was deleted."""

@@ -94,11 +94,18 @@ class NameTests(RouterCase):
         self.assertEqual(len(self.rings("sip:ALICE@example.com")), 2)
         self.assertEqual(self.find("sip:Alice-Desk@example.com"), NotFound("Alice-Desk"))
 
-    def test_a_device_named_exactly_so_goes_before_a_login_in_another_case(self) -> None:
+    def test_a_login_in_any_case_goes_before_the_device_of_somebody_else(self) -> None:
         self.directory.apply_device(device(21, 2, "ALICE"))
         self.register("ALICE", "sip:b@192.0.2.8:5060", 21)
         self.register("alice", "sip:a@192.0.2.7:5060", 10)
-        self.assertEqual(self.rings("sip:ALICE@example.com"), ["sip:b@192.0.2.8:5060"])
+        self.assertEqual(self.rings("sip:ALICE@example.com"), ["sip:a@192.0.2.7:5060"])
+
+    def test_a_login_that_was_made_in_capitals(self) -> None:
+        self.directory.apply_user(user(3, "Carol"))
+        self.directory.apply_device(device(30, 3, "300"))
+        self.register("300", "sip:c@192.0.2.9:5060", 30)
+        for name in ("Carol", "carol", "CAROL"):
+            self.assertEqual(self.rings(f"sip:{name}@example.com"), ["sip:c@192.0.2.9:5060"])
 
     def test_a_device_with_the_login_of_somebody_else_hears_nothing(self) -> None:
         self.directory.apply_device(device(21, 2, "alice"))

@@ -28,7 +28,7 @@ class DirectoryTests(DatabaseCase):
     async def test_what_was_loaded_is_found(self) -> None:
         self.assertEqual(self.directory.user(self.alice.id), self.alice)
         self.assertEqual(self.directory.user_by_login("alice"), self.alice)
-        self.assertIsNone(self.directory.user_by_login("Alice"))
+        self.assertEqual(self.directory.user_by_login("Alice"), self.alice)
         self.assertEqual(self.directory.device(self.first.id), self.first)
         self.assertEqual(self.directory.device_by_username("a2"), self.second)
         self.assertIsNone(self.directory.device_by_username("A2"))
@@ -65,6 +65,19 @@ class DirectoryTests(DatabaseCase):
         await self.devices.delete(self.second.id)
         self.assertIsNone(await self.directory.refresh_device(self.second.id))
         self.assertEqual(self.directory.devices_of(self.alice.id), (self.first,))
+
+    async def test_two_users_who_swapped_their_logins_before_we_heard_of_either(self) -> None:
+        changed = [
+            await self.users.update(user_id, {"login": login}, NOW)
+            for user_id, login in ((self.alice.id, "x"), (self.bob.id, "ALICE"), (self.alice.id, "bob"))
+        ]
+        for user in (changed[1], changed[2]):
+            assert user is not None
+            self.directory.apply_user(user)
+        for login, user_id in (("alice", self.bob.id), ("bob", self.alice.id)):
+            found = self.directory.user_by_login(login)
+            assert found is not None
+            self.assertEqual(found.id, user_id)
 
     async def test_two_users_who_swap_their_logins(self) -> None:
         for user_id, login in ((self.alice.id, "x"), (self.bob.id, "alice"), (self.alice.id, "bob")):
