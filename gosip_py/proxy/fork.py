@@ -29,9 +29,11 @@ NO_ANSWER = 'SIP;cause=408;text="No answer"'
 # RFC 3261 16.7 item 6: of the 4xx, these tell the caller how to do better
 _HELPFUL = frozenset((401, 407, 415, 420, 484))
 _CHALLENGES = frozenset((401, 407))
+_OVERLOADED = "The next hop is overloaded."
+_UNREACHABLE = "The next hop refused the connection or it broke."
 _FAILURES = {
     Failure.TIMEOUT: (408, "The next hop did not answer: the phone may be off or out of reach."),
-    Failure.TRANSPORT: (503, "The next hop refused the connection or it broke."),
+    Failure.TRANSPORT: (503, _UNREACHABLE),
 }
 
 
@@ -310,17 +312,16 @@ class ResponseContext:
             self.finished(self.refusal(status, text), True)
 
     def _answer_best(self, best: Response) -> None:
-        if self.best_is_ours:
-            if self.was_cancelled:
-                # 9.2: to the caller it is cancelled, even when nobody downstream answered that
-                best = self.refusal(487, "The call was cancelled.")
+        is_ours = self.best_is_ours
+        if is_ours and self.was_cancelled:
+            # 9.2: to the caller it is cancelled, even when nobody downstream answered that
+            best = self.refusal(487, "The call was cancelled.")
         elif best.status == 503:
-            # 16.7 item 6: a 503 downstream does not mean that we are overloaded
-            self._respond(self.refusal(500, "The next hop is overloaded."), False)
-            return
-        else:
+            # 16.7 item 6: trouble with one next hop does not mean that we can serve nobody
+            best = self.refusal(500, _UNREACHABLE if is_ours else _OVERLOADED)
+        elif not is_ours:
             best = self._with_challenges(best)
-        self._respond(best, self.best_is_ours)
+        self._respond(best, is_ours)
 
     def _with_challenges(self, best: Response) -> Response:
         """As it goes upstream: with the challenges of all, for the caller answers all of them (16.7 item 7)."""

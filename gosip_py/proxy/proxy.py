@@ -1,4 +1,4 @@
-"""The stateful proxy (RFC 3261 16): forwards requests to the targets that were chosen for them, and in dialogs by route.
+"""The stateful proxy (RFC 3261 16): forwards requests to targets that were chosen, and in dialogs along their routes.
 
 Who is called and whether the caller may is decided above; here is only how a request travels.
 """

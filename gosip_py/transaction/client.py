@@ -54,8 +54,8 @@ class ClientTransaction(Transaction):
     def receive(self, response: Response) -> None:
         """A response that matches. For the transaction room only.
 
-        ParseError when it is about another call than the request (RFC 3261 8.2.6.2), or its To cannot be read: handed up, it
-        would set up a call that nobody could end.
+        ParseError when it is about another call than the request (RFC 3261 8.2.6.2), or its To cannot be read: handed
+        up, it would set up a call that nobody could end.
         """
         self._compare(response)
         status = response.status

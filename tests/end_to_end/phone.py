@@ -27,7 +27,6 @@ from tests.running import LOOPBACK, PHONE_PASSWORD, clock
 
 __all__ = ["Leg", "Phone", "Received", "sdp"]
 
-SHOWN = 400
 WAIT_SECONDS = 8.0
 _COMPACT = {
     "v": "via",
@@ -377,7 +376,6 @@ class Leg:
         self.request: Received | None = None
         self._cseq = 0
         self._branch = ""
-        self._uri = target
 
     def expect(self, what: str | int, method: str = "", seconds: float = WAIT_SECONDS) -> Deferred[Received]:
         """As `Phone.expect`, of this call."""
@@ -449,10 +447,10 @@ class Leg:
         self.bye()
         await self.expect(200, "BYE")
 
-    def bye(self) -> None:
+    def bye(self, headers: Headers = ()) -> None:
         """BYE along the route set."""
         self._cseq += 1
-        self._send("BYE", self._cseq, "")
+        self._send("BYE", self._cseq, "", headers)
 
     async def final_of_invite(self, seconds: float = WAIT_SECONDS) -> Received:
         """Whatever final response to the INVITE comes; one that refuses is acknowledged."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -172,6 +173,12 @@ class Server:
             return [await self.api.metric(name) for name in names]
 
         await until(probe, lambda values: values == [0.0, 0.0, 0.0])
+
+    async def bad_messages(self) -> float:
+        """sip_bad_messages_total, 0 as long as there are no series of it."""
+        _, text = await self.api.ask("GET", "/metrics")
+        samples = re.findall(r"^sip_bad_messages_total\{.*\} (.*)$", text, re.MULTILINE)
+        return sum(map(float, samples))
 
     async def transactions_end(self, seconds: float) -> None:
         """sip_transactions_in_flight is 0 again."""

@@ -6,6 +6,7 @@ import re
 
 from tests.end_to_end.books import CALL_SECONDS, LATE, PATIENCE, CallCase
 from tests.end_to_end.phone import Leg, sdp
+from tests.running import until
 
 SPOILED = {
     "another method": (rb"(CSeq: \d+) INVITE", rb"\1 MESSAGE"),
@@ -41,7 +42,7 @@ class BadAnswerTests(CallCase):
         return calling, await callee.called(calling.call_id)
 
     async def test_garbage(self) -> None:
-        before = await self.server.api.metric("sip_bad_messages_total")
+        before = await self.server.bad_messages()
         calling, called = await self.called()
         good = called.response(200, body=sdp())
         for octets in (
@@ -53,7 +54,7 @@ class BadAnswerTests(CallCase):
             called.phone.send(octets)
         await calling.refused(408, PATIENCE + LATE)
         await self.assert_closed(calling.call_id, "no_answer", 408, "system")
-        self.assertEqual(await self.server.api.metric("sip_bad_messages_total"), before + 4)
+        self.assertEqual(await self.server.bad_messages(), before + 4)
 
     async def test_a_2xx_that_is_about_something_else(self) -> None:
         await self.is_not_taken_for_an_answer(200)
@@ -133,3 +134,44 @@ class BadAnswerTests(CallCase):
         calling.bye()
         await called.hung_up_on()
         await self.assert_closed(calling.call_id, "answered", 200, "caller")
+
+
+class RefusedOverUdpTests(CallCase):
+    """Refusals by datagrams, whose transactions last longest (RFC 3261 17.1.1.2)."""
+
+    async def test_refusals(self) -> None:
+        for status, result in (
+            (486, "rejected"),
+            (603, "rejected"),
+            (302, "redirected"),
+            (404, "failed"),
+            (480, "no_answer"),
+        ):
+            calling, called = await self.ringing(await self.phone(), await self.phone())
+            called.respond(status)
+            await called.expect("ACK")
+            await calling.refused(status)
+            await self.assert_closed(calling.call_id, result, status, "callee")
+
+    async def test_the_caller_gives_up(self) -> None:
+        calling, called = await self.ringing(await self.phone(), await self.phone())
+        calling.cancel()
+        called.respond(200, request=await called.expect("CANCEL"))
+        called.respond(487)
+        await called.expect("ACK")
+        await calling.refused(487)
+        await self.assert_closed(calling.call_id, "cancelled", 487, "caller")
+
+    async def test_the_refusal_is_repeated_until_it_is_acknowledged(self) -> None:
+        """Both ways: of the callee's each copy is acknowledged again, the caller's is sent again (17.2.1)."""
+        calling, called = await self.ringing(await self.phone(), await self.phone())
+        for _ in range(3):
+            called.respond(486)
+        await called.expect("ACK")
+
+        async def repeated() -> tuple[int, int]:
+            return called.phone.heard("ACK "), calling.phone.heard("SIP/2.0 486")
+
+        await until(repeated, lambda counts: counts[0] == 3 and counts[1] >= 3)
+        await calling.refused(486)
+        await self.assert_closed(calling.call_id, "rejected", 486, "callee")

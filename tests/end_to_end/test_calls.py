@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.end_to_end.books import CALL_SECONDS, LATE, PATIENCE, TIMER_C, CallCase
 from tests.end_to_end.phone import Leg
-from tests.running import LOOPBACK
+from tests.running import LOOPBACK, until
 
 
 class AnsweredTests(CallCase):
@@ -101,6 +101,39 @@ class AnsweredTests(CallCase):
         await calling.expect(200, "INVITE")
         await self.assert_closed(calling.call_id, "answered", 200, "system", CALL_SECONDS + LATE)
 
+    async def test_a_bye_of_somebody_else_ends_nothing(self) -> None:
+        calling, called = await self.talking(await self.phone(), await self.phone())
+        stranger = Leg(await self.phone(), calling.call_id, calling.target)
+        stranger.local, stranger.remote, stranger.routes = "<sip:x@y>;tag=other", calling.remote, calling.routes
+        stranger.bye()
+        challenge = await stranger.expect(407, "BYE")
+        stranger.bye(stranger.phone.credentials(challenge, "BYE", stranger.target))
+        refusal = await stranger.phone.final("BYE", call_id=calling.call_id)
+        self.assertGreaterEqual(refusal.status, 400)
+        (session,) = await self.server.rows("/api/sessions", calling.call_id)
+        self.assertEqual(session["state"], "active")
+        calling.bye()
+        await called.hung_up_on()
+        await self.assert_closed(calling.call_id, "answered", 200, "caller")
+
+    async def test_an_answer_that_is_repeated_after_the_end_begins_nothing(self) -> None:
+        calling, called = await self.talking(await self.phone(), await self.phone())
+        calling.bye()
+        await called.hung_up_on()
+        await calling.expect(200, "BYE")
+        called.answer((("X-Again", "1"),))
+        # A second call over the same sockets: what was sent before it has been seen.
+        again, _ = await self.ringing(calling.phone, called.phone)
+        self.assertEqual(await self.server.api.metric("sip_dialog_entries"), 1)
+        again.cancel()
+        await again.final_of_invite(PATIENCE + TIMER_C + LATE)
+        row = await self.assert_closed(calling.call_id, "answered", 200, "caller")
+        self.assertEqual(row["to_tag"], called.tag)
+        await until(
+            lambda: self.server.rows("/api/sessions", calling.call_id),
+            lambda rows: [row["ended_by"] for row in rows] == ["caller"],
+        )
+
     async def test_two_phones_ring_and_one_answers(self) -> None:
         caller, winner = await self.phone(), await self.phone()
         loser = await self.phone("tcp", winner.user)
@@ -125,10 +158,14 @@ class AnsweredTests(CallCase):
 
 
 class UnansweredTests(CallCase):
-    """Calls that were not."""
+    """Calls that were not.
+
+    Whoever refuses does so over TCP: over UDP the server keeps each refusal for 32 s. `RefusedOverUdpTests` do that,
+    and run before.
+    """
 
     async def test_busy(self) -> None:
-        calling, called = await self.ringing(await self.phone(), await self.phone())
+        calling, called = await self.ringing(await self.phone(), await self.phone("tcp"))
         called.respond(486)
         await called.expect("ACK")
         await calling.refused(486)
@@ -136,19 +173,19 @@ class UnansweredTests(CallCase):
         self.assertIsNone(row["answer_at"])
 
     async def test_busy_and_the_caller_never_acknowledges(self) -> None:
-        calling, called = await self.ringing(await self.phone(), await self.phone())
+        calling, called = await self.ringing(await self.phone(), await self.phone("tcp"))
         called.respond(486)
         await calling.expect(486)
         await self.assert_closed(calling.call_id, "rejected", 486, "callee")
 
     async def test_declined_everywhere(self) -> None:
-        calling, called = await self.ringing(await self.phone(), await self.phone())
+        calling, called = await self.ringing(await self.phone(), await self.phone("tcp"))
         called.respond(603)
         await calling.refused(603)
         await self.assert_closed(calling.call_id, "rejected", 603, "callee")
 
     async def test_moved(self) -> None:
-        calling = await (await self.phone()).call((callee := await self.phone()).user)
+        calling = await (await self.phone()).call((callee := await self.phone("tcp")).user)
         elsewhere = ("Contact", "<sip:elsewhere@example.com>")
         (await callee.called(calling.call_id)).respond(302, (elsewhere,))
         response = await calling.refused(302)
@@ -169,7 +206,7 @@ class UnansweredTests(CallCase):
         await self.assert_closed(calling.call_id, "no_answer", 480, "system")
 
     async def test_a_call_without_credentials_is_no_call(self) -> None:
-        caller, callee = await self.silent_phone(), await self.phone()
+        caller, callee = await self.silent_phone(), await self.phone("tcp")
         calling = Leg(caller, f"stranger@{LOOPBACK}", f"sip:{callee.user}@{LOOPBACK}")
         calling.local, calling.remote = f"<sip:{caller.user}@{LOOPBACK}>;tag=x", f"<sip:{callee.user}@{LOOPBACK}>"
         calling.invite()
@@ -183,7 +220,7 @@ class UnansweredTests(CallCase):
 
     async def test_the_caller_gives_up(self) -> None:
         for transport in ("udp", "tcp"):
-            calling, called = await self.ringing(await self.phone(transport), await self.phone(transport))
+            calling, called = await self.ringing(await self.phone(transport), await self.phone("tcp"))
             calling.cancel()
             await calling.expect(200, "CANCEL")
             called.respond(200, request=await called.expect("CANCEL"))
@@ -205,7 +242,7 @@ class UnansweredTests(CallCase):
         self.assertEqual(callee.heard("CANCEL"), 0)
 
     async def test_the_cancel_meets_a_callee_that_says_nothing_more(self) -> None:
-        calling, called = await self.ringing(await self.phone(), await self.phone())
+        calling, called = await self.ringing(await self.phone(), await self.phone("tcp"))
         calling.cancel()
         await called.expect("CANCEL")
         response = await calling.final_of_invite(PATIENCE + TIMER_C + LATE)
@@ -213,7 +250,7 @@ class UnansweredTests(CallCase):
 
     async def test_the_cancel_crosses_the_answer(self) -> None:
         """Who cancelled too late has a call, and ends it: ACK, then BYE (RFC 3261 9.1)."""
-        calling, called = await self.ringing(await self.phone(), await self.phone())
+        calling, called = await self.ringing(await self.phone(), await self.phone("tcp"))
         calling.cancel()
         cancel = await called.expect("CANCEL")
         called.answer()
@@ -225,7 +262,7 @@ class UnansweredTests(CallCase):
         await self.assert_closed(calling.call_id, "answered", 200, "caller")
 
     async def test_it_rings_and_nobody_picks_up(self) -> None:
-        calling, called = await self.ringing(await self.phone(), await self.phone())
+        calling, called = await self.ringing(await self.phone(), await self.phone("tcp"))
         cancel = await called.expect("CANCEL", seconds=TIMER_C + LATE)
         called.respond(200, request=cancel)
         called.respond(487)
@@ -252,7 +289,7 @@ class UnansweredTests(CallCase):
 
     async def test_the_caller_is_gone_while_it_rings(self) -> None:
         for transport in ("udp", "tcp"):
-            calling, called = await self.ringing(await self.phone(transport), await self.phone())
+            calling, called = await self.ringing(await self.phone(transport), await self.phone("tcp"))
             await calling.phone.vanish()
             called.respond(486)
             await called.expect("ACK")
