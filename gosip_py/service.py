@@ -1,6 +1,7 @@
 """The wiring: opens the rooms bottom-up, closes them top-down.
 
-Each `_open_...` step pushes what closes it again, so a start that fails half-way, a stop, and a stop during the start all leave nothing behind.
+Each `_open_...` step pushes what closes it again, so a start that fails half-way, a stop, and a stop during the start
+all leave nothing behind.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from gosip_py import __version__
 from gosip_py.background import Background
 from gosip_py.call.core import Core, Trust
 from gosip_py.call.journal import Journal
+from gosip_py.call.reception import Closed, Reception
 from gosip_py.call.router import ExtensionRouter
 from gosip_py.call.session_journal import LiveSessions, SessionJournal
 from gosip_py.certs.self_signed import ensure_self_signed
@@ -61,7 +63,6 @@ from gosip_py.transaction.layer import TransactionLayer
 from gosip_py.transaction.timers import Timing
 from gosip_py.transport.addressing import Advertising
 from gosip_py.transport.admission import Limits as ConnectionLimits
-from gosip_py.transport.flow import Flow
 from gosip_py.transport.layer import TransportLayer
 from gosip_py.transport.tls import TlsTrust
 from gosip_py.upkeep import DAY, Upkeep
@@ -90,7 +91,7 @@ async def open_store(
     observe: Observe = unobserved,
     changed: Callable[[bool], None] = unheard,
 ) -> Database:
-    """The database of the settings, open and with its schema up to date. DatabaseUnavailable or MigrationError when it cannot be."""
+    """The database of the settings, open and with its schema up to date; DatabaseUnavailable or MigrationError."""
     url = settings.store.url or f"sqlite:///{data_dir / 'gosip.sqlite'}"
     database = database_at(url, reactor, observe=observe, changed=changed)
     await database.open()
@@ -227,9 +228,10 @@ class Server(Service):
     def _store_changed(self, is_available: bool) -> None:
         now = self._reactor.seconds()
         self._bus.publish(StoreAvailable(now) if is_available else StoreUnavailable(now, "the store does not answer"))
-        if is_available:
-            self.log.info("the store answers")
-        elif self.running:
+        # What happens to the store while we open or close it is told by whoever opens or closes it.
+        if self._is_open and is_available:
+            self.log.info("the store answers again")
+        elif self._is_open:
             self.log.error("the store does not answer; calls and registrations go on from memory")
 
     async def _open_people(self) -> None:
@@ -281,10 +283,10 @@ class Server(Service):
         self._domains = Domains(sip.domain or sip.advertised_address or DEFAULT_DOMAIN, self._transport)
         timing = Timing(sip.timer_t1, sip.timer_t2, sip.timer_t4)
         self._layer = TransactionLayer(
-            reactor, self._transport, _Nobody(), metrics, timing, TransactionLimits(limits.transactions)
+            reactor, self._transport, Closed(), metrics, timing, TransactionLimits(limits.transactions)
         )
         await self._open_location()
-        self._transport.user = _Receiver(self._layer, self._location)
+        self._transport.user = Reception(self._layer, self._location)
         await self._open_calls()
         self._layer.user = self._core
 
@@ -448,31 +450,6 @@ class Server(Service):
                 "set up the first administrator at {url}/setup?code={code}", url=base.rstrip("/"), code=self._setup_code
             )
         self.log.info("gosip {version} is ready", version=__version__)
-
-
-class _Receiver:
-    """The user of the transports: all that arrives goes to the transactions, a lost connection to the registrations too."""
-
-    def __init__(self, layer: TransactionLayer, location: Location) -> None:
-        self.receive_request = layer.receive_request
-        self.receive_response = layer.receive_response
-        self.receive_fault = layer.receive_fault
-        self._layer = layer
-        self._location = location
-
-    def flow_failed(self, flow: Flow, reason: str) -> None:
-        self._location.flow_failed(flow)
-        self._layer.flow_failed(flow, reason)
-
-
-class _Nobody:
-    """The user of the transaction layer until the core is there: nothing is received before the ports are open."""
-
-    def receive_request(self, transaction: object) -> None:
-        raise RuntimeError("a request came before the ports were open")
-
-    def receive_ack(self, ack: object, flow: object) -> None:
-        raise RuntimeError("an ACK came before the ports were open")
 
 
 def _bind(text: str, listen: Callable[[str, int], Any]) -> Any:

@@ -1,6 +1,7 @@
 """What the operating system's signals mean to the server.
 
-SIGTERM and SIGINT end with exit code 0 once everything is closed, where Twisted would end by the signal; a second one hurries. SIGHUP reloads.
+SIGTERM and SIGINT end with exit code 0 once everything is closed, where Twisted would end by the signal; a second one
+hurries. SIGHUP reloads.
 """
 
 from __future__ import annotations

@@ -40,10 +40,10 @@ def makeService(options: Options) -> IService:
 
 
 def _spare_the_collector() -> None:
-    """Look for cycles less often: what a message makes is freed by its count, and calls live for seconds or hours, not for one collection.
+    """Look for cycles less often: what a message makes is freed by its count, and calls live for seconds or hours.
 
     With the defaults a sixth of the processor time of a call went into looking at live calls. See docs/performance.md.
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
+    gc.set_threshold(20_000, 10, 5)

@@ -101,7 +101,7 @@ class Branch:
 
     def _send_on(self, flow: Flow | None) -> None:
         if flow is None:
-            self._fail(502, "The next hop has no address: check the contact or the domain.")
+            self._fail(502, "The next hop has no address, or is this server itself: check the contact or the domain.")
         elif self.is_cancelled:
             self._fail(487, "The call was cancelled.")
         else:
@@ -109,7 +109,7 @@ class Branch:
 
     def _start(self, flow: Flow) -> None:
         context, copy, where = self.context, self.copy, self.where
-        if flow.transport != where.transport and self.may_upgrade and flow is not where.flow:
+        if flow.transport != where.transport and self.may_upgrade:
             self.is_upgraded = True
             copy = copy.copy()  # kept clean for a second try over UDP
         if context.is_dialog_forming:
@@ -275,11 +275,10 @@ class ResponseContext:
     # -- what the branches say ----------------------------------------------------------------------------------------
 
     def provisional(self, branch: Branch, response: Response) -> None:
-        """One above 100; that of another request than INVITE is for this hop alone."""
-        if self.is_done or not self.is_invite:
-            return
-        self.outcome.provisional(response, branch.phone_flow)
-        self.server.respond(response.upstream())
+        """One above 100."""
+        if not self.is_done:
+            self.outcome.provisional(response, branch.phone_flow)
+            self.server.respond(response.upstream())
 
     def success(self, branch: Branch, response: Response) -> None:
         """Every 2xx to an INVITE goes upstream at once (16.7 item 5); of another request only the first."""
@@ -336,10 +335,6 @@ class ResponseContext:
 
     def _respond(self, response: Response, is_ours: bool) -> None:
         self.is_done = True
-        if response.status == 408 and not self.is_invite:
-            self.outcome.failure(response, True)
-            self.server.abandon()  # RFC 4320 4.2: a late 408 helps nobody
-            return
         self.outcome.failure(response, is_ours)
         self.server.respond(response)
 

@@ -125,7 +125,7 @@ class Proxy:
         copy = ack.copy()
         try:
             was_ours = take_routes(copy, arrived_on, self.is_ours)
-            if not has_hops_left(copy) or (session is None and not (was_ours and self._leads_away(copy))):
+            if not has_hops_left(copy) or (session is None and not was_ours):
                 return
             where = aim(copy, self._in_dialog_target(copy, session))
         except ParseError:
@@ -137,10 +137,6 @@ class Proxy:
     def _context(self, transaction: ServerTransaction, outcome: Outcome) -> ResponseContext:
         is_dialog_forming = transaction.method in DIALOG_FORMING
         return ResponseContext(transaction, self._layer, self, outcome, self._timer_c_seconds, is_dialog_forming)
-
-    def _leads_away(self, request: Request) -> bool:
-        hop = next_hop(request)
-        return not self._transport.is_local(hop.host, hop.port)
 
     def _in_dialog_target(self, copy: Request, session: Session | None) -> ProxyTarget:
         """The next Route, or the remote target on the flow of its phone: one behind a NAT is reached no other way."""
@@ -157,13 +153,17 @@ class Proxy:
         return ProxyTarget(uri_text, where)
 
     def reach(self, target: Target, size: int, then: Callable[[Flow | None], None], allow_upgrade: bool = True) -> None:
-        """Find a flow to ``target`` and hand it on; a name is looked up first."""
+        """Find a flow to ``target`` and hand it on; a name is looked up first.
+
+        Nothing is sent to ourselves: a contact or a name that leads back here would go round, and with several of them
+        each round would be as many times more (RFC 5393 3).
+        """
         if target.flow is not None and target.flow.is_open:
             then(self._transport.flow_to(target, size, allow_upgrade))
             return
 
         def resolved(addresses: tuple[str, ...]) -> None:
-            if not addresses:
+            if not addresses or self._transport.is_local(addresses[0], target.port):
                 then(None)
                 return
             numeric = Target(target.transport, addresses[0], target.port)

@@ -202,6 +202,12 @@ class RelayTests(CoreCase):
         self.assertEqual((got.uri_text, got.values("route")), (self.bob.contact, []))
         self.bob.respond(got, 486)
 
+    def test_a_route_that_nobody_can_follow(self) -> None:
+        """The call has begun by then, and ends in its row."""
+        self.admitted("INVITE", "sip:bob@192.0.2.60", "Route: <sip:192.0.2.60;lr;transport=sctp>")
+        self.assertIn("sctp", self.refused(400).lower())
+        self.assertEqual(self.board.books.endings, [("failed", 400, "system")])
+
     def test_a_transport_that_we_do_not_serve(self) -> None:
         self.admitted("INVITE", "sip:bob@192.0.2.60;transport=sctp")
         self.assertIn("sctp", self.refused(400).lower())

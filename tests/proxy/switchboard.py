@@ -10,11 +10,11 @@ from ipaddress import ip_network
 from itertools import count
 from typing import ClassVar
 
-import attrs
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from gosip_py.call.core import Core, Trust
+from gosip_py.call.reception import Closed, Reception
 from gosip_py.call.router import ExtensionRouter
 from gosip_py.events import Bus, CallAnswered, CallEnded, CallRinging, CallStarted
 from gosip_py.metrics import Metrics
@@ -31,7 +31,6 @@ from gosip_py.sip.parser import parse_message
 from gosip_py.sip.reply import reply
 from gosip_py.transaction.authenticate import Authenticator
 from gosip_py.transaction.layer import TransactionLayer
-from gosip_py.transaction.user import TransactionUser
 from gosip_py.transport.addressing import numeric_address
 from gosip_py.transport.flow import Flow
 from tests.network import MemoryFlow, MemoryNetwork, MemoryTransport
@@ -106,37 +105,6 @@ class Books:
         return [(event.result, event.final_code, event.ended_by) for event in self.ended]
 
 
-@attrs.define
-class _Receiver:
-    """As in the service: the transactions hear everything, the registrations of lost connections."""
-
-    layer: TransactionLayer
-    location: Location
-
-    def receive_request(self, request: Request, flow: Flow) -> None:
-        self.layer.receive_request(request, flow)
-
-    def receive_response(self, response: Response, flow: Flow) -> None:
-        self.layer.receive_response(response, flow)
-
-    def receive_fault(self, error: ParseError, flow: Flow) -> None:
-        self.layer.receive_fault(error, flow)
-
-    def flow_failed(self, flow: Flow, reason: str) -> None:
-        self.location.flow_failed(flow)
-        self.layer.flow_failed(flow, reason)
-
-
-class Unset:
-    """The user of the layer until there is a core."""
-
-    def receive_request(self, transaction: object) -> None:
-        raise AssertionError("there is no core yet")
-
-    def receive_ack(self, ack: object, flow: object) -> None:
-        raise AssertionError("there is no core yet")
-
-
 class Switchboard:
     """A whole server of alice (devices alice-desk, alice-soft), bob (200) and carol (300), all with `PASSWORD`.
 
@@ -152,13 +120,12 @@ class Switchboard:
         self.books = Books(self.bus)
         self.names = Names()
         self.changed: list[tuple[str, str]] = []
-        nobody: TransactionUser = Unset()
-        self.layer = TransactionLayer(self.clock, self.transport, nobody, self.metrics)
+        self.layer = TransactionLayer(self.clock, self.transport, Closed(), self.metrics)
         people = (user(), user(2, "bob"), user(3, "carol"))
         devices = (device(), device(11, 1, "alice-soft"), device(20, 2, "200"), device(30, 3, "300"))
         self.directory = directory(*people, *devices)
         self.location = Location(RememberingWriter(), self.bus, self.metrics)
-        self.transport.user = _Receiver(self.layer, self.location)
+        self.transport.user = Reception(self.layer, self.location)
         self.sessions = Sessions(
             self.layer.wheel, self.now, self.bus, self.metrics, CALL_SECONDS, GRACE, self._session_changed
         )

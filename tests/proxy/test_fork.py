@@ -95,6 +95,18 @@ class SingleTests(SwitchboardCase):
         self.alice.response(502)
         self.assertEqual(self.board.books.endings, [("failed", 502, "system")])
 
+    def test_what_leads_back_to_us_is_not_followed(self) -> None:
+        """RFC 5393 3: a few contacts that name ourselves would double with each round."""
+        for contact in ("sip:carol@192.0.2.1:5060", "sip:carol@us.example", "sip:carol@192.0.2.1;transport=tcp"):
+            self.bob.register("300", 30, contact, is_at_source=False)
+        self.board.names.known["us.example"] = ("192.0.2.1",)
+        self.alice.ask("INVITE", "sip:carol@example.com")
+        self.alice.response(100)
+        self.board.names.answer()
+        self.alice.response(502)
+        self.assertEqual({packet.destination[0] for packet in self.board.network.packets}, {"192.0.2.1", "192.0.2.10"})
+        self.assertEqual([each.source[0] for each in self.board.network.packets].count("192.0.2.10"), 1)
+
     def test_a_name_that_is_looked_up(self) -> None:
         self.bob.register("carol", 30, "sip:carol@phone.example", is_at_source=False)
         self.alice.ask("INVITE", "sip:carol@example.com")
@@ -269,6 +281,30 @@ class TimerCTests(SwitchboardCase):
         self.board.run(5.1)
         self.alice.response(408)
         self.assertNotIn("CANCEL", self.bob.titles)
+
+    def test_what_such_a_phone_says_later_is_for_nobody(self) -> None:
+        self.board.proxy._timer_c_seconds = 5.0
+        self.alice.ask("INVITE")
+        got = self.bob.request("INVITE")
+        self.board.run(5.1)
+        self.alice.response(408)
+        self.bob.respond(got, 486)
+        self.bob.request("ACK")
+        self.assertEqual([each for each in self.alice.titles if each != "100 INVITE"], [])
+        self.assertEqual(self.board.books.endings, [("no_answer", 408, "system")])
+
+    def test_after_a_cancel_it_has_nothing_to_say(self) -> None:
+        self.board.proxy._timer_c_seconds = 5.0
+        sent, _ = self.ringing()
+        cancel = self.alice.make(
+            "CANCEL", sent.uri_text, from_tag=sent.from_tag, call_id=sent.call_id, branch=sent.top_via.branch
+        )
+        self.alice.send(cancel)
+        self.bob.request("CANCEL")
+        self.board.run(10)
+        self.assertEqual(self.board.books.ended, [])
+        self.board.run(PATIENCE)
+        self.alice.response(487)
 
 
 class ForkCase(SwitchboardCase):

@@ -73,9 +73,18 @@ class LeakTests(SwitchboardCase):
         dialog.phone.response(200, "BYE")
 
     def refused(self, caller: Phone) -> None:
-        caller.ask("INVITE")
+        sent = caller.ask("INVITE")
         for phone in self.callees:
             phone.respond(phone.request("INVITE"), 486)
+        ack = caller.make(
+            "ACK",
+            sent.uri_text,
+            to=caller.response(486).require("to"),
+            call_id=sent.call_id,
+            from_tag=sent.from_tag,
+            branch=sent.top_via.branch,
+        )
+        caller.send(ack)
 
     def cancelled(self, caller: Phone) -> None:
         sent = caller.ask("INVITE")

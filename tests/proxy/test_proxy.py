@@ -368,7 +368,12 @@ class AckTests(SwitchboardCase):
             ack.set(name, value)
             self.assertEqual(self.sent_on(ack), [], name)
 
-    def test_to_a_name_that_nobody_knows(self) -> None:
-        self.assertEqual(self.sent_on(self.ack("sip:b@phone.example", f"Route: {UDP_ROUTE}")), [])
-        self.board.names.answer()
-        self.assertEqual(self.flushLoggedErrors(), [])
+    def test_to_a_name(self) -> None:
+        """That nobody knows, that is our own, and that of somebody."""
+        for addresses, expected in (((), []), (("192.0.2.1",), []), (("192.0.2.20",), ["192.0.2.20"])):
+            self.board.names.known["phone.example"] = addresses
+            self.assertEqual(self.sent_on(self.ack("sip:b@phone.example", f"Route: {UDP_ROUTE}")), [])
+            before = len(self.board.network.packets)
+            self.board.names.answer()
+            self.board.run()
+            self.assertEqual([each.destination[0] for each in self.board.network.packets[before:]], expected)

@@ -247,7 +247,9 @@ class CloseTests(SwitchboardCase):
         self.ringing()
         self.alice.ask("INVITE")
         self.board.run()
+        self.assertEqual(self.board.sessions.calls, 3)
         self.board.sessions.close("Server Stopping")
+        self.assertEqual(self.board.sessions.calls, 0)
         self.assertEqual(
             self.board.books.endings,
             [("answered", 200, "system"), ("failed", 503, "system"), ("failed", 503, "system")],

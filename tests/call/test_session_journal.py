@@ -1,0 +1,70 @@
+"""The sessions list: rows of the dialogs that pass, live from memory and behind in the store."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from twisted.internet.defer import Deferred
+
+from gosip_py.call.session_journal import LiveSessions, SessionJournal, row_of
+from gosip_py.store.records import SessionRow
+from tests.proxy.switchboard import SwitchboardCase
+
+
+class SessionJournalTests(SwitchboardCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.writes: list[list[SessionRow]] = []
+        self.journal = SessionJournal(self.board.clock, self.write, node="n1")
+        self.board.sessions._changed = self.journal.note
+
+    async def write(self, rows: Sequence[SessionRow]) -> None:
+        self.writes.append(list(rows))
+
+    def test_what_a_row_says(self) -> None:
+        timer = ("session-expires", "1800;refresher=uas")
+        calling, called = self.talking(None, timer)
+        (session,) = self.board.sessions
+        (row,) = LiveSessions(self.board.sessions, "n1").list()
+        self.assertEqual(row, row_of(session, "n1"))
+        self.assertEqual((row.state, row.call_id, row.node), ("active", calling.call_id, "n1"))
+        self.assertIn(row.from_tag, calling.local)
+        self.assertIn(row.to_tag, called.local)
+        self.assertEqual((row.caller_uri, row.callee_uri), ("sip:alice@example.com", "sip:bob@example.com"))
+        self.assertEqual(row.remote_target, self.bob.contact)
+        self.assertEqual(json.loads(row.route_set), ["<sip:192.0.2.1:5060;lr>"])
+        self.assertEqual((row.session_expires, row.refresher), (1800, "uas"))
+        assert row.answered_at is not None
+        self.assertGreaterEqual(row.answered_at, row.created_at)
+        self.assertEqual((row.ended_at, row.ended_by), (None, None))
+
+    def test_early_dialogs_are_live_and_not_stored(self) -> None:
+        _, got = self.ringing()
+        live = LiveSessions(self.board.sessions)
+        self.assertEqual([row.state for row in live.list()], ["early"])
+        self.bob.respond(got, 486)
+        self.board.run(10)
+        self.assertEqual((live.list(), self.writes), ([], []))
+
+    def test_a_long_session_is_written_when_it_changes(self) -> None:
+        calling, _ = self.talking()
+        self.board.run(1)
+        self.assertEqual([[row.state for row in write] for write in self.writes], [["active"]])
+        self.hang_up(calling, self.bob)
+        self.board.run(1)
+        ended = self.writes[-1][0]
+        self.assertEqual((len(self.writes), ended.state, ended.ended_by), (2, "terminated", "caller"))
+        self.assertEqual(ended.id, self.writes[0][0].id)
+        self.assertIsNotNone(ended.ended_at)
+
+    def test_a_short_one_is_written_once(self) -> None:
+        self.talking()
+        self.board.sessions.close("test")
+        self.board.run(1)
+        self.assertEqual([[row.state for row in write] for write in self.writes], [["terminated"]])
+
+    def test_close_writes_what_is_left(self) -> None:
+        self.talking()
+        self.successResultOf(Deferred.fromCoroutine(self.journal.close()))
+        self.assertEqual([row.state for row in self.writes[-1]], ["active"])
