@@ -23,7 +23,7 @@ from twisted.python.failure import Failure
 from gosip_py.config import Settings
 from gosip_py.service import open_store
 from gosip_py.store.accounts import WebSessions
-from gosip_py.store.credentials import device_password, ha1
+from gosip_py.store.credentials import NAME_PATTERN, SHORTEST_PASSWORD, device_password, ha1
 from gosip_py.store.database import Database, DatabaseError, DatabaseUnavailable, IntegrityError
 from gosip_py.store.devices import Devices
 from gosip_py.store.migrate import MigrationError
@@ -32,8 +32,7 @@ from gosip_py.store.users import Users
 
 __all__ = ["CommandFailed", "Place", "add_device", "add_user", "set_password"]
 
-SHORTEST_PASSWORD = 10
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+\-]{0,63}\Z")
+_NAME = re.compile(NAME_PATTERN)
 
 
 class CommandFailed(Exception):
@@ -110,7 +109,7 @@ def add_device(place: Place, options: argparse.Namespace) -> int:
 
 def _check_name(name: str) -> None:
     if _NAME.match(name) is None:
-        raise CommandFailed("a name has 1 to 64 letters, digits and . _ + - and starts with a letter or digit")
+        raise CommandFailed("a name has 1 to 64 letters, digits and . _ + -, and begins with none of . and -")
 
 
 def _read_password() -> str:

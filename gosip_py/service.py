@@ -314,8 +314,10 @@ class Server(Service):
             64 * settings.sip.timer_t1,
             session_journal.note,
         )
+        # The sessions first: whoever rings is told while there is still a way to tell.
+        self._rooms.push_async_callback(self._transport.stop)
         self._rooms.callback(self._layer.stop)
-        self._rooms.callback(self._sessions.close, "Server Stopping")
+        self._rooms.callback(self._sessions.close, "The server is stopping")
         self._core = self._make_core()
 
     def _make_core(self) -> Core:
@@ -351,7 +353,6 @@ class Server(Service):
 
     async def _listen_sip(self) -> None:
         sip, transport = self._settings.sip, self._transport
-        self._rooms.push_async_callback(transport.stop)
         for listens, listen in ((sip.udp, transport.listen_udp), (sip.tcp, transport.listen_tcp)):
             for text in listens:
                 _bind(text, listen)

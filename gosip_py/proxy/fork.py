@@ -363,8 +363,12 @@ class ResponseContext:
 
     def server_failed(self, transaction: ServerTransaction, failure: Failure) -> None:
         """The caller is out of reach: nobody needs the branches any more."""
+        self.give_up("The caller is out of reach.")
+
+    def give_up(self, why: str) -> None:
+        """Refuse a request that has no final response yet, and stop whoever rings."""
         if not self.is_done:
-            self._respond(self.refusal(503, "The caller is out of reach."), True)
+            self._respond(self.refusal(503, why), True)
             self._cancel_all(None)
 
 

@@ -84,7 +84,14 @@ class Proxy:
         """Forward an initial INVITE to every target as ``request``, and open its journal row."""
         call = self._sessions.start(transaction.request, transaction.flow, caller, callee_user)
         transaction.reply(100)
-        self._context(transaction, CallOutcome(self._sessions, call)).start(targets, request)
+        context = self._context(transaction, CallOutcome(self._sessions, call))
+        call.give_up = context.give_up
+        try:
+            context.start(targets, request)
+        except Exception:
+            # Our own mistake, answered with 500 and logged by the transaction; the books close all the same.
+            call.end("failed", 500, "Server Internal Error", "system")
+            raise
 
     def refuse_call(
         self, transaction: ServerTransaction, status: int, explanation: str, caller: Caller, callee_user: str

@@ -61,6 +61,7 @@ class Call:
         "caller_uri",
         "direction",
         "early",
+        "give_up",
         "gone",
         "id",
         "is_over",
@@ -87,6 +88,7 @@ class Call:
         self.early: list[Session] = []
         self.gone: tuple[str, ...] = ()  # To tags of sessions that were active: their 2xx may be repeated
         self.is_over = False
+        self.give_up: Callable[[str], None] | None = None  # refuses the INVITE and stops who rings
 
     def ringing(self, code: int) -> None:
         if not self.is_ringing:
@@ -94,6 +96,7 @@ class Call:
             self.registry.bus.publish(CallRinging(self.id, self.registry.now(), code))
 
     def answered(self, response: Response) -> None:
+        self.give_up = None
         if self.answered_at is None:
             self.answered_at = now = self.registry.now()
             self.registry.bus.publish(CallAnswered(self.id, now, response.to_tag, response.status, response.reason))
@@ -104,6 +107,7 @@ class Call:
         if self.is_over:
             return
         self.is_over = True
+        self.give_up = None
         for session in tuple(self.early):
             self.registry.terminate(session, ended_by)
         self.registry.call_ended(self, CallEnded(self.id, self.registry.now(), result, code, reason, ended_by))
@@ -341,10 +345,13 @@ class Sessions:
         self.bus.publish(event)
 
     def close(self, reason: str) -> None:
-        """The server stops: whatever is open ends here, by the system."""
+        """The server stops: whoever rings is told, and whatever is open ends here, by the system."""
         for session in self:
-            self.ended(session, "system")
+            if session.state == "active":
+                self.ended(session, "system")
         for call in tuple(self._calls.values()):
+            if call.give_up is not None:
+                call.give_up(f"{reason}.")
             call.end("answered" if call.answered_at is not None else "failed", 503, reason, "system")
 
 

@@ -6,6 +6,11 @@ import hashlib
 import secrets
 from typing import Literal
 
+NAME_PATTERN = r"^[A-Za-z0-9_+][A-Za-z0-9._+\-]{0,63}$"
+"""What a login and a device's username look like: they stand in SIP URIs and are dialled."""
+
+SHORTEST_PASSWORD = 10
+
 Algorithm = Literal["MD5", "SHA-256"]
 
 _HASHES = {"MD5": "md5", "SHA-256": "sha256"}

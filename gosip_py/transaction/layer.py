@@ -218,6 +218,8 @@ class TransactionLayer:
         )
         if invite is not None:
             invite.step(Signal.ACK, ack)
+            if invite.is_terminated:
+                invite._let_go()  # over a reliable transport there is no Timer I to wait for
         elif ack.to_tag != self._stateless_tag:
             self._index.user.receive_ack(ack, flow)
 

@@ -64,10 +64,6 @@ class ServerTransaction(Transaction):
     def is_final_sent(self) -> bool:
         return self.status >= 200
 
-    def abandon(self) -> None:
-        """End the transaction without a response: to a non-INVITE, a late 408 helps nobody (RFC 4320 4.2)."""
-        self.end()
-
     def reply_and_forget(
         self, status: int, reason: str = "", explanation: str = "", headers: Iterable[tuple[str, str]] = ()
     ) -> None:

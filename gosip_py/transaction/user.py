@@ -2,7 +2,7 @@
 
 What a user asks of the layer: ``wheel`` (``start(seconds, owner, kind) -> Timer``; the owner has ``timer_fired(kind)``,
 the Timer ``cancel()``), ``start_client``, ``send_stateless`` (the ACK of a 2xx) and ``is_merged``; of a server
-transaction ``reply``, ``respond``, ``to_tag`` and ``abandon``; of a client transaction ``cancel``.
+transaction ``reply``, ``respond``, ``reply_and_forget`` and ``to_tag``; of a client transaction ``cancel``.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 from twisted.web.template import Tag, flattenString, tags
 
 from gosip_py.store.database import DatabaseUnavailable
+from gosip_py.store.credentials import SHORTEST_PASSWORD
 from gosip_py.web.access import Access
 from gosip_py.web.endpoint import Call, Document, endpoint
 from gosip_py.web.health import Readiness
@@ -45,7 +46,7 @@ button { font: inherit; padding: .5rem 1.2rem; }
 FIELDS = (
     ("email", "E-mail address", "email", "username"),
     ("display_name", "Name", "text", "name"),
-    ("password", "Password, 8 characters or more", "password", "new-password"),
+    ("password", f"Password, {SHORTEST_PASSWORD} characters or more", "password", "new-password"),
 )
 
 

@@ -20,6 +20,8 @@ from pydantic import (
     model_validator,
 )
 
+from gosip_py.store.credentials import NAME_PATTERN, SHORTEST_PASSWORD
+
 __all__ = [
     "Body",
     "Instant",
@@ -149,11 +151,11 @@ Shown = Annotated[str, BeforeValidator(_printable)]
 RowId = Annotated[int, Field(ge=1, le=MAX_ID)]
 Text = Annotated[str, StringConstraints(max_length=255, pattern=_PRINTABLE)]
 # The user part of a SIP URI that needs no escaping (RFC 3261 19.1.1); a colon would end the username in a digest.
-Login = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_+][A-Za-z0-9._+\-]*$")]
+Login = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=NAME_PATTERN)]
 MailAddress = Annotated[
     str, StringConstraints(max_length=254, pattern=r"^([^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+)?$")
 ]
-Password = Annotated[str, StringConstraints(min_length=8, max_length=1024)]
+Password = Annotated[str, StringConstraints(min_length=SHORTEST_PASSWORD, max_length=1024)]
 
 
 class ListQuery(BaseModel):

@@ -257,6 +257,21 @@ class CloseTests(SwitchboardCase):
         self.assertEqual(self.board.gauges()[:3], (0, 0, 0))
         self.board.layer.stop()
 
+    def test_whoever_rings_is_told(self) -> None:
+        self.ringing()
+        self.board.sessions.close("The server is stopping")
+        self.board.run()
+        self.assertIn("stopping", self.alice.response(503).require("warning"))
+        self.bob.request("CANCEL")
+
+    def test_a_mistake_of_our_own_closes_the_books_too(self) -> None:
+        self.patch(self.board.layer, "start_client", lambda *_: 1 / 0)
+        self.alice.ask("INVITE")
+        self.board.run()
+        self.alice.response(500)
+        self.assertEqual(self.board.books.endings, [("failed", 500, "system")])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
     def test_what_comes_afterwards_opens_nothing(self) -> None:
         _, got = self.ringing()
         self.board.sessions.close("Server Stopping")

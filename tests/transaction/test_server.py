@@ -211,14 +211,6 @@ class NonInviteTests(SynchronousTestCase):
         transaction.reply(200)
         self.assertEqual(bench.titles, ["200"])
 
-    def test_abandon_ends_it_without_a_response(self) -> None:
-        bench = Bench()
-        transaction = bench.server(request(REGISTER))
-        transaction.abandon()
-        bench.advance(40)
-        self.assertEqual((bench.titles, bench.owner.told, transaction.is_terminated), ([], [], True))
-        self.assertEqual((bench.layer.in_flight, len(bench.layer.wheel)), (0, 0))
-
     def test_it_lets_go_of_request_and_owner_once_it_is_answered(self) -> None:
         bench = Bench()
         transaction = bench.server(request(REGISTER))
