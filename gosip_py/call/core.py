@@ -142,7 +142,8 @@ class Core:
             return Refusal(
                 404, f"register at {self._domains.canonical}; nobody is registered for {request.uri.host} here"
             )
-        if self._is_merged(transaction):
+        # One without credentials is only challenged, which leaves nothing to merge with.
+        if "authorization" in request.names and self._is_merged(transaction):
             return _MERGED
         self._registrar.receive_request(transaction)
         return None
