@@ -8,8 +8,8 @@ from urllib.parse import parse_qsl
 from pydantic import BaseModel, ValidationError
 from twisted.web.template import Tag, flattenString, tags
 
-from gosip_py.store.database import DatabaseUnavailable
 from gosip_py.store.credentials import SHORTEST_PASSWORD
+from gosip_py.store.database import DatabaseUnavailable
 from gosip_py.web.access import Access
 from gosip_py.web.endpoint import Call, Document, endpoint
 from gosip_py.web.health import Readiness
