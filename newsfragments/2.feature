@@ -1,1 +1,1 @@
-Phones register over UDP, TCP and TLS and call each other through the proxy; every call stands in the journal, which the HTTP API shows.
+The foundation: phones register over UDP, TCP and TLS with digest, call each other by name or extension, and each call closes in one journal row, seen over the HTTP API. SQLite or PostgreSQL; `gosip demo`; benchmarks beside Kamailio.
