@@ -39,9 +39,6 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-Words = "argparse._SubParsersAction[argparse.ArgumentParser]"
-
-
 def _add_server_commands(words: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     run = words.add_parser("run", help="run the server in the foreground, as `twistd -n gosip` does")
     _add_places(run)

@@ -18,7 +18,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 from twisted.logger import Logger
 
-__all__ = ["CONTENT_TYPE", "OTHER", "Cell", "Counter", "Gauge", "Histogram", "HistogramCell", "Metrics"]
+__all__ = ["CONTENT_TYPE", "OTHER", "Cell", "Counter", "Gauge", "Histogram", "HistogramCell", "Metrics", "Tally"]
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 """The media type of what `Metrics.render` returns."""
@@ -119,6 +119,26 @@ class Counter(_Family[Cell]):
         yield family
 
 
+class Tally:
+    """A counter whose owners keep the numbers, one for each value of its label: read when somebody scrapes."""
+
+    def __init__(self, name: str, help: str, label: str) -> None:
+        self.name = name
+        self.help = help
+        self.labels = (label,)
+        self._reads: dict[str, Callable[[], float]] = {}
+
+    def read_from(self, value: str, read: Callable[[], float]) -> None:
+        """Ask ``read`` for the series of this label value from now on."""
+        self._reads[value] = read
+
+    def exposed(self) -> Iterator[Metric]:
+        family = CounterMetricFamily(self.name, self.help, labels=self.labels)
+        for value, read in self._reads.items():
+            family.add_metric((value,), read())
+        yield family
+
+
 class Gauge:
     """A number that rises and falls: set where it changes, or read from its owner when somebody scrapes."""
 
@@ -189,6 +209,9 @@ class Metrics(Collector):
         self.handler_seconds = Histogram(
             "sip_handler_duration_seconds", "Time this process spends on one SIP request.", FAST, ("method",)
         )
+        self.transport_events = Tally(
+            "sip_transport_events_total", "What the transports met beside messages, by what it was.", "event"
+        )
         self.transactions_in_flight = Gauge("sip_transactions_in_flight", "SIP transactions not yet terminated.")
         self.active_dialogs = Gauge("sip_active_dialogs", "Confirmed SIP dialogs.")
         self.dialog_entries = Gauge("sip_dialog_entries", "SIP dialogs held in memory, in any state.")
@@ -209,13 +232,17 @@ class Metrics(Collector):
             "http_request_duration_seconds", "Time to answer an HTTP request.", ROUND_TRIP, ("method", "route")
         )
         self.http_in_flight = Gauge("http_in_flight_requests", "HTTP requests being answered.")
+        self.rows_dropped = Tally(
+            "gosip_rows_dropped_total", "Rows that were given up before they reached the store.", "table"
+        )
         self.store_seconds = Histogram(
             "gosip_store_duration_seconds", "Time of one operation of the store.", ROUND_TRIP, ("operation",)
         )
 
-    def catalogue(self) -> tuple[Counter | Gauge | Histogram, ...]:
+    def catalogue(self) -> tuple[Counter | Gauge | Histogram | Tally, ...]:
         """Every metric, in the order in which it is exposed."""
-        return tuple(metric for metric in vars(self).values() if isinstance(metric, Counter | Gauge | Histogram))
+        kinds = (Counter, Gauge, Histogram, Tally)
+        return tuple(metric for metric in vars(self).values() if isinstance(metric, kinds))
 
     def collect(self) -> Iterator[Metric]:
         """What prometheus_client asks for at each scrape."""

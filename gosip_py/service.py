@@ -294,6 +294,7 @@ class Server(Service):
         repository = Bindings(self._database)
         writer: WriteBehind[BindingKey, Binding | BindingKey] = WriteBehind(self._reactor, repository.apply)
         self._rooms.push_async_callback(writer.close)
+        self._metrics.rows_dropped.read_from("bindings", lambda: writer.dropped)
         self._location = Location(writer, self._bus, self._metrics)
         await self._location.restore(repository, self._reactor.seconds())
         self._location.start(self._reactor)
@@ -303,7 +304,7 @@ class Server(Service):
         reactor, settings = self._reactor, self._settings
         self._journal = Journal(reactor, self._call_rows.write, self._bus, self._metrics)
         self._rooms.push_async_callback(self._journal.close)
-        session_journal = SessionJournal(reactor, self._session_rows.write)
+        session_journal = SessionJournal(reactor, self._session_rows.write, self._metrics)
         self._rooms.push_async_callback(session_journal.close)
         self._sessions = Sessions(
             self._layer.wheel,

@@ -17,6 +17,7 @@ CATALOGUE = {
     "sip_active_dialogs": set(),
     "sip_dialog_entries": set(),
     "sip_registrations": set(),
+    "sip_transport_events": {"event"},
     "gosip_auth_failures": {"reason"},
     "gosip_calls_active": set(),
     "gosip_calls": {"direction", "result"},
@@ -25,6 +26,7 @@ CATALOGUE = {
     "http_requests": {"method", "route", "status"},
     "http_request_duration_seconds": {"method", "route"},
     "http_in_flight_requests": set(),
+    "gosip_rows_dropped": {"table"},
     "gosip_store_duration_seconds": {"operation"},
 }
 
@@ -137,6 +139,14 @@ class RenderTests(SynchronousTestCase):
         self.assertEqual(found["sip_handler_duration_seconds_bucket", labels | {("le", "0.0025")}], 1)
         self.assertEqual(found["sip_handler_duration_seconds_count", labels], 1)
         self.assertEqual(found["gosip_call_setup_seconds_sum", frozenset()], 3.0)
+
+    def test_what_its_owner_counts_is_read_at_each_scrape(self) -> None:
+        lost = [2]
+        self.metrics.transport_events.read_from("lost_sends", lambda: lost[0])
+        series = ("sip_transport_events_total", frozenset({("event", "lost_sends")}))
+        self.assertEqual(samples(self.metrics)[series], 2)
+        lost[0] += 3
+        self.assertEqual(samples(self.metrics)[series], 5)
 
     def test_what_has_no_labels_is_there_before_it_moves(self) -> None:
         found = samples(self.metrics)

@@ -40,6 +40,7 @@ class Journal:
         self._write_rows = write
         self._behind: WriteBehind[str, _Entry] = WriteBehind(clock, self._write)
         metrics.journal_backlog.read_from(lambda: self._behind.pending)
+        metrics.rows_dropped.read_from("calls", lambda: self._behind.dropped)
         bus.subscribe(CallStarted, self._started)
         bus.subscribe(CallRinging, self._ringing)
         bus.subscribe(CallAnswered, self._answered)

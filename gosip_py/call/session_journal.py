@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from twisted.internet.interfaces import IReactorTime
 
+from gosip_py.metrics import Metrics
 from gosip_py.proxy.session import Session, Sessions
 from gosip_py.store.records import SessionRow
 from gosip_py.store.write_behind import WriteBehind
@@ -21,10 +22,11 @@ class SessionJournal:
     ``node`` names this server.
     """
 
-    def __init__(self, clock: IReactorTime, write: Write, node: str = "") -> None:
+    def __init__(self, clock: IReactorTime, write: Write, metrics: Metrics, node: str = "") -> None:
         self._node = node
         self._write_rows = write
         self._behind: WriteBehind[str, Session] = WriteBehind(clock, self._write)
+        metrics.rows_dropped.read_from("sessions", lambda: self._behind.dropped)
 
     def note(self, session: Session) -> None:
         """Take over the session as it is when it is written."""

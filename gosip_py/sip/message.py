@@ -13,7 +13,7 @@ from typing import TypeVar
 from gosip_py.sip.errors import ParseError
 from gosip_py.sip.grammar import split_commas, unfold
 from gosip_py.sip.headers import Address, CSeq, Via, parse_address, parse_cseq, parse_via, read_tag
-from gosip_py.sip.names import COMMA_SEPARATED, canonical_name, wire_name
+from gosip_py.sip.names import COMMA_SEPARATED, wire_name
 from gosip_py.sip.uri import Uri, parse_uri
 
 __all__ = ["Message", "Request", "Response"]
@@ -298,9 +298,3 @@ def _carry(source: Message, twin: _M) -> _M:
 def _value_of(line: str) -> str:
     value = line[line.index(":") + 1 :].strip(" \t")
     return unfold(value).strip(" \t") if "\n" in value else value
-
-
-def header_line(name: str, value: str) -> tuple[str, str]:
-    """The pair (canonical name, line) for a header in any spelling, for building tables by hand."""
-    canonical = canonical_name(name)
-    return canonical, f"{wire_name(canonical)}: {value}"

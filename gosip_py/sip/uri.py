@@ -6,7 +6,6 @@ The text of a URI that was received is forwarded as it came; what is decoded her
 from __future__ import annotations
 
 import re
-from functools import cached_property
 from urllib.parse import unquote
 
 import attrs
@@ -70,14 +69,6 @@ class Uri:
     def transport(self) -> str:
         """The transport parameter in upper case, or an empty string."""
         return (self.parameters.get("transport") or "").upper()
-
-    @cached_property
-    def address_of_record(self) -> str:
-        """What a location service is asked for: no port, parameters or headers (RFC 3261 10.3 item 5).
-
-        ``sips`` becomes ``sip``: one user has one set of bindings.
-        """
-        return f"sip:{escape_user(self.user)}@{self.host}"
 
     def __str__(self) -> str:
         if self.scheme == "tel":

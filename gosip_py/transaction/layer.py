@@ -70,6 +70,7 @@ class TransactionLayer:
         # One tag for whatever is answered without a transaction, by which its ACK is known (RFC 3261 8.2.7).
         self._stateless_tag = new_tag()
         metrics.transactions_in_flight.read_from(self._index.__len__)
+        metrics.transport_events.read_from("unmatched_responses", lambda: self.strays)
 
     @property
     def user(self) -> TransactionUser:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 
 from gosip_py.metrics import OTHER, Metrics
 
@@ -13,11 +14,16 @@ METHODS = (
     "SUBSCRIBE", "UPDATE",
 )  # fmt: skip
 
+EVENTS = (
+    "failed_reads", "failed_sends", "internal_errors", "keep_alives", "lost_sends", "refused_connections",
+    "stray_responses", "timed_out_connections",
+)  # fmt: skip
+
 _CSEQ = re.compile(rb"\r\nCSeq[ \t]*:\s*[0-9]+[ \t]+([A-Za-z0-9\-.!%*_+`'~]+)", re.IGNORECASE)
 
 
 class TransportCounts:
-    """Plain sums since the start. The messages are cells of the metrics, found by one look-up."""
+    """Plain sums since the start: the messages are cells of the metrics, the events are read at each scrape."""
 
     __slots__ = (
         "_other_sent",
@@ -48,6 +54,8 @@ class TransportCounts:
         self.stray_responses = 0  # responses to what is not ours
         self.refused_connections = 0
         self.timed_out_connections = 0
+        for event in EVENTS:
+            metrics.transport_events.read_from(event, partial(getattr, self, event))
 
     def count_received(self, method: str) -> None:
         self.received.get(method, self.other_received).inc()

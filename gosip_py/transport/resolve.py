@@ -5,7 +5,7 @@ Numeric hosts are answered at once; names by the reactor's resolver, A and AAAA,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import attrs
@@ -104,8 +104,3 @@ class _Collector:
 
     def resolutionComplete(self) -> None:
         self._finish(tuple(self._hosts))
-
-
-def pick_family(addresses: Sequence[str], is_ipv6: bool) -> str | None:
-    """The first address of a family."""
-    return next((address for address in addresses if (":" in address) == is_ipv6), None)

@@ -201,13 +201,6 @@ class UdpSocket:
 
     # -- closing -----------------------------------------------------------------------------------------------------
 
-    @property
-    def is_flushed(self) -> bool:
-        return not self._queue
-
-    def stop_reading(self) -> None:
-        self._reactor.removeReader(self)
-
     def close(self) -> None:
         """Close at once; what is still queued is lost."""
         if self.is_open:

@@ -16,7 +16,7 @@ class SessionJournalTests(SwitchboardCase):
     def setUp(self) -> None:
         super().setUp()
         self.writes: list[list[SessionRow]] = []
-        self.journal = SessionJournal(self.board.clock, self.write, node="n1")
+        self.journal = SessionJournal(self.board.clock, self.write, self.board.metrics, node="n1")
         self.board.sessions._changed = self.journal.note
 
     async def write(self, rows: Sequence[SessionRow]) -> None:

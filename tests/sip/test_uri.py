@@ -97,10 +97,6 @@ class Writing(SynchronousTestCase):
         self.assertEqual(escape_user("é"), "%C3%A9")
         self.assertEqual(escape_user("\udcff"), "%FF")
 
-    def test_address_of_record(self) -> None:
-        uri = parse_uri("sips:R%75th@Mill.example:5061;transport=tls?x=y")
-        self.assertEqual(uri.address_of_record, "sip:Ruth@mill.example")
-
 
 # RFC 3261 19.1.4, each rule with values of our own
 _ALIKE = (
