@@ -23,7 +23,7 @@ from twisted.python.failure import Failure
 from gosip_py.config import Settings
 from gosip_py.service import open_store
 from gosip_py.store.accounts import WebSessions
-from gosip_py.store.credentials import NAME_PATTERN, SHORTEST_PASSWORD, device_password, ha1
+from gosip_py.store.credentials import NAME_PATTERN, SHORTEST_PASSWORD, device_hashes, device_password
 from gosip_py.store.database import Database, DatabaseError, DatabaseUnavailable, IntegrityError
 from gosip_py.store.devices import Devices
 from gosip_py.store.migrate import MigrationError
@@ -96,8 +96,7 @@ def add_device(place: Place, options: argparse.Namespace) -> int:
             user_id=owner.id,
             username=options.username,
             realm=realm,
-            ha1_md5=ha1("MD5", options.username, realm, password),
-            ha1_sha256=ha1("SHA-256", options.username, realm, password),
+            **device_hashes(options.username, realm, password),
             name=options.name or options.username,
             type=options.type,
             now=time.time(),
@@ -108,7 +107,7 @@ def add_device(place: Place, options: argparse.Namespace) -> int:
 
 
 def _check_name(name: str) -> None:
-    if _NAME.match(name) is None:
+    if _NAME.fullmatch(name) is None:
         raise CommandFailed("a name has 1 to 64 letters, digits and . _ + -, and begins with none of . and -")
 
 

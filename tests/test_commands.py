@@ -151,7 +151,7 @@ class UserTests(CommandCase):
         self.assertIn("at least 10 characters", await self.refused("user", "add", "alice"))
 
     async def test_a_name_that_no_uri_could_hold_is_refused(self) -> None:
-        for name in ("", "a b", "a:b", "a@b", ".a", "a" * 65):
+        for name in ("", "a b", "a:b", "a@b", ".a", "a\n", "a" * 65):
             with self.subTest(name=name):
                 self.assertIn("a name has 1 to 64", await self.refused("user", "add", name, typed=f"{FIRST}\n"))
 

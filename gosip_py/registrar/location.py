@@ -22,14 +22,15 @@ from gosip_py.metrics import Metrics
 from gosip_py.registrar.contacts import Wanted
 from gosip_py.sip.grammar import split_commas
 from gosip_py.sip.headers import parse_address
-from gosip_py.sip.uri import Uri, parse_uri
+from gosip_py.sip.uri import parse_uri
 from gosip_py.store.records import Binding, BindingKey
 from gosip_py.transport.flow import Flow, Target
+from gosip_py.transport.resolve import target_of
+from gosip_py.transport.via import bare_host
 
 __all__ = ["BindingSource", "BindingWriter", "Contact", "Location"]
 
 SWEEP_SECONDS = 1.0
-_DEFAULT_PORTS = {"TLS": 5061, "WSS": 443, "WS": 80}
 
 
 class BindingWriter(Protocol):
@@ -94,17 +95,11 @@ class Contact:
         if flow is not None:
             return Target(binding.transport, flow.remote[0], flow.remote[1], flow)
         if binding.path:
-            return _target_of(parse_address(self.path[0]).uri)
+            return target_of(parse_address(self.path[0]).uri)
         if self.is_at_source and binding.transport == "UDP":
             host, _, port = binding.source.rpartition(":")
-            return Target("UDP", host.strip("[]"), int(port))
-        return _target_of(parse_uri(binding.contact), "" if binding.transport == "UDP" else binding.transport)
-
-
-def _target_of(uri: Uri, transport: str = "") -> Target:
-    """Where ``uri`` says that it is, by ``transport`` or the default when it names none (RFC 3263 4.1)."""
-    chosen = "TLS" if uri.is_secure else uri.transport or transport or "UDP"
-    return Target(chosen, uri.host.strip("[]"), uri.port or _DEFAULT_PORTS.get(chosen, 5060))
+            return Target("UDP", bare_host(host), int(port))
+        return target_of(parse_uri(binding.contact), binding.transport)
 
 
 class Location:

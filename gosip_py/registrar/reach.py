@@ -9,6 +9,7 @@ from __future__ import annotations
 from gosip_py.sip.headers import Via
 from gosip_py.sip.uri import Uri
 from gosip_py.transport.flow import Address, Flow
+from gosip_py.transport.via import bare_host
 
 __all__ = ["is_at_source", "source_text"]
 
@@ -34,8 +35,8 @@ def is_at_source(contact: Uri, via: Via, flow: Flow, has_path: bool) -> bool:
         return flow.is_reliable
     if contact.transport not in ("", flow.transport, _ALIASES.get(flow.transport)):
         return False
-    said = contact.host.strip("[]")
-    sent_by = via.host.lower().strip("[]")
+    said = bare_host(contact.host)
+    sent_by = bare_host(via.host.lower())
     if flow.is_reliable:
         # The port of a connection is no port to call, so only the host tells who speaks.
         return said in (flow.remote[0], sent_by)
@@ -50,6 +51,6 @@ def _is_translated(via: Via, flow: Flow) -> bool:
     A port alone tells so only of one that listens where it sends from (RFC 3581 3).
     """
     host, port = flow.remote
-    if via.host.lower().strip("[]") != host:
+    if bare_host(via.host.lower()) != host:
         return True
     return "rport" in via.parameters and (via.port or _DEFAULT_PORT) != port

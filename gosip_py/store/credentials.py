@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from typing import Literal
+from typing import Literal, TypedDict
 
 NAME_PATTERN = r"^[A-Za-z0-9_+][A-Za-z0-9._+\-]{0,63}$"
 """What a login and a device's username look like: they stand in SIP URIs and are dialled."""
@@ -29,6 +29,18 @@ def ha1(algorithm: Algorithm, username: str, realm: str, password: str) -> str:
     digest = hashlib.new(_HASHES[algorithm], usedforsecurity=False)
     digest.update(f"{username}:{realm}:{password}".encode())
     return digest.hexdigest()
+
+
+class DeviceHashes(TypedDict):
+    """What is kept of a device's password: columns of its row."""
+
+    ha1_md5: str
+    ha1_sha256: str
+
+
+def device_hashes(username: str, realm: str, password: str) -> DeviceHashes:
+    """Both HA1s of a password, which is not kept; raises what `ha1` raises."""
+    return {"ha1_md5": ha1("MD5", username, realm, password), "ha1_sha256": ha1("SHA-256", username, realm, password)}
 
 
 def device_password() -> str:

@@ -27,11 +27,14 @@ _MOST_REMEMBERED = 1024
 Addresses = tuple[str, ...]
 
 
-def target_of(uri: Uri) -> Target:
-    """What a SIP or SIPS URI asks for (RFC 3263 4.1, 4.2); ParseError when we cannot serve it."""
+def target_of(uri: Uri, default_transport: str = "UDP") -> Target:
+    """What a SIP or SIPS URI asks for (RFC 3263 4.1, 4.2), by the default where it names no transport.
+
+    ParseError when we cannot serve it.
+    """
     if uri.scheme == "tel":
         raise ParseError("a tel URI names no host")
-    transport = uri.transport or ("TLS" if uri.is_secure else "UDP")
+    transport = uri.transport or ("TLS" if uri.is_secure else default_transport)
     if uri.is_secure and transport in ("TCP", "UDP"):
         transport = "TLS"  # RFC 5630 3.1.3: the transport parameter of a sips URI says what is below TLS
     if transport not in DEFAULT_PORTS:

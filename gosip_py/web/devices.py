@@ -163,8 +163,7 @@ class DeviceResource:
         password = fields.get("password")
         if password is not None:
             columns["realm"] = self._realm
-            columns["ha1_md5"] = credentials.ha1("MD5", username, self._realm, password)
-            columns["ha1_sha256"] = credentials.ha1("SHA-256", username, self._realm, password)
+            columns.update(credentials.device_hashes(username, self._realm, password))
         return columns
 
     def _tell(self, device: Device) -> None:
