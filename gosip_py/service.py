@@ -60,6 +60,7 @@ from gosip_py.store.write_behind import WriteBehind
 from gosip_py.transaction.authenticate import Authenticator
 from gosip_py.transaction.layer import Limits as TransactionLimits
 from gosip_py.transaction.layer import TransactionLayer
+from gosip_py.transaction.sending import Sender
 from gosip_py.transaction.timers import Timing
 from gosip_py.transport.addressing import Advertising
 from gosip_py.transport.admission import Limits as ConnectionLimits
@@ -285,6 +286,7 @@ class Server(Service):
         self._layer = TransactionLayer(
             reactor, self._transport, Closed(), metrics, timing, TransactionLimits(limits.transactions)
         )
+        self._sender = Sender(self._layer, self._transport, self._transport.resolver)
         await self._open_location()
         self._transport.user = Reception(self._layer, self._location)
         await self._open_calls()
@@ -340,7 +342,7 @@ class Server(Service):
         registrar = Registrar(self._location, authenticator, rule, self._domains, bounds, reactor.seconds)
         return Core(
             registrar=registrar,
-            proxy=Proxy(self._layer, self._transport, self._transport.resolver, self._sessions, settings.sip.timer_c),
+            proxy=Proxy(self._sender, self._transport, self._sessions, settings.sip.timer_c),
             sessions=self._sessions,
             router=ExtensionRouter(self._directory, self._location, self._domains),
             authenticator=authenticator,

@@ -6,20 +6,19 @@ branch is left; a 6xx or a 2xx cancels those who still ring. Timer C guards each
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 from gosip_py.proxy.route import ProxyTarget, aim, record_route
 from gosip_py.sip.errors import ParseError
 from gosip_py.sip.message import Request, Response
 from gosip_py.sip.reply import explain, reply
-from gosip_py.transaction.client import ClientTransaction
-from gosip_py.transaction.layer import TransactionLayer
 from gosip_py.transaction.machines import State
+from gosip_py.transaction.sending import Sender, Sending
 from gosip_py.transaction.server import ServerTransaction
 from gosip_py.transaction.timers import Timer
 from gosip_py.transaction.user import Failure
-from gosip_py.transport.flow import Flow, Target
+from gosip_py.transport.flow import Flow
 
 __all__ = ["Branch", "Outcome", "ResponseContext"]
 
@@ -31,10 +30,6 @@ _HELPFUL = frozenset((401, 407, 415, 420, 484))
 _CHALLENGES = frozenset((401, 407))
 _OVERLOADED = "The next hop is overloaded."
 _UNREACHABLE = "The next hop refused the connection or it broke."
-_FAILURES = {
-    Failure.TIMEOUT: (408, "The next hop did not answer: the phone may be off or out of reach."),
-    Failure.TRANSPORT: (503, _UNREACHABLE),
-}
 
 
 class Outcome(Protocol):
@@ -56,86 +51,63 @@ class Outcome(Protocol):
         """The caller gave up before any final response."""
 
 
-class Reach(Protocol):
-    """How a branch gets to its next hop."""
-
-    def reach(self, target: Target, size: int, then: Callable[[Flow | None], None], allow_upgrade: bool = True) -> None:
-        """Call ``then`` with a flow, at once when no name must be looked up; with None when there is no such place."""
-
-
-class Branch:
+class Branch(Sending):
     """One client transaction of the context, from before it has a flow until its final response."""
 
-    __slots__ = (
-        "client",
-        "context",
-        "copy",
-        "is_cancelled",
-        "is_direct",
-        "is_final",
-        "is_overdue",
-        "is_upgraded",
-        "may_upgrade",
-        "timer_c",
-        "where",
-    )
+    __slots__ = ("context", "is_direct", "is_overdue", "timer_c")
 
     def __init__(self, context: ResponseContext, target: ProxyTarget, copy: Request) -> None:
+        Sending.__init__(self, context.sender, copy, aim(copy, target))
         self.context = context
-        self.where = aim(copy, target)
         self.is_direct = target.is_direct
-        self.copy = copy
-        self.client: ClientTransaction | None = None
-        self.is_final = False
-        self.is_cancelled = False
         self.is_overdue = False  # Timer C fired while it rang
-        self.is_upgraded = False
-        self.may_upgrade = True
         self.timer_c: Timer | None = None
-
-    # -- sending ----------------------------------------------------------------------------------------------------
-
-    def send(self) -> None:
-        """Look for the next hop and send the copy there."""
-        self.context.reach.reach(self.where, _size_of(self.copy), self._send_on, self.may_upgrade)
-
-    def _send_on(self, flow: Flow | None) -> None:
-        if flow is None:
-            self._fail(502, "The next hop has no address, or is this server itself: check the contact or the domain.")
-        elif self.is_cancelled:
-            self._fail(487, "The call was cancelled.")
-        else:
-            self._start(flow)
-
-    def _start(self, flow: Flow) -> None:
-        context, copy, where = self.context, self.copy, self.where
-        if flow.transport != where.transport and self.may_upgrade:
-            self.is_upgraded = True
-            copy = copy.copy()  # kept clean for a second try over UDP
-        if context.is_dialog_forming:
-            record_route(copy, context.arrived_on, flow)
-        self.client = context.layer.start_client(copy, flow, self)
-        if context.is_invite:
-            self._restart_timer_c()
 
     @property
     def phone_flow(self) -> Flow | None:
         """The flow to whoever answers this branch, None when the request went there by way of others."""
         return self.client.flow if self.is_direct and self.client is not None else None
 
-    def cancel(self, reason: str | None) -> None:
-        """Stop this branch if it has no final response yet (16.10). ``reason`` is the value of a Reason header."""
-        if not self.is_final and not self.is_cancelled:
-            self.is_cancelled = True
-            if self.client is not None:
-                self.client.cancel(reason)
+    # -- what sending asks of its kinds -------------------------------------------------------------------------------
+
+    def dress(self, request: Request, flow: Flow) -> None:
+        if self.context.is_dialog_forming:
+            record_route(request, self.context.arrived_on, flow)
+
+    def started(self) -> None:
+        if self.context.is_invite:
+            self._restart_timer_c()
+
+    def settled(self) -> None:
+        self.context.pending -= 1
+        if self.timer_c is not None:
+            self.timer_c.cancel()
+            self.timer_c = None
+
+    def received(self, response: Response) -> None:
+        status = response.status
+        if status < 200:
+            if status > 100:
+                if self.timer_c is not None:
+                    self._restart_timer_c()
+                self.context.provisional(self, response)
+        elif status < 300:
+            self.context.success(self, response)
+        elif self.is_overdue and status == 487 and not self.context.was_cancelled:
+            # It was our own impatience that ended the ringing; nobody upstream asked for a 487.
+            self.context.failed(408, "Nobody answered in time.")
+        else:
+            self.context.finished(response, False)
+
+    def unanswered(self, status: int, text: str) -> None:
+        self.context.failed(status, text)
 
     # -- timer C (16.8) ---------------------------------------------------------------------------------------------
 
     def _restart_timer_c(self) -> None:
         if self.timer_c is not None:
             self.timer_c.cancel()
-        self.timer_c = self.context.layer.wheel.start(self.context.timer_c_seconds, self, 0)
+        self.timer_c = self.sender.layer.wheel.start(self.context.timer_c_seconds, self, 0)
 
     def timer_fired(self, kind: int) -> None:
         """Timer C: a branch that rang is cancelled, one that never did counts as 408 (16.8)."""
@@ -146,55 +118,7 @@ class Branch:
         self.is_overdue = client.state is State.PROCEEDING
         self.cancel(NO_ANSWER)
         if not self.is_overdue:
-            self._fail(408, "Nobody answered in time.")
-
-    # -- what the client transaction says -----------------------------------------------------------------------------
-
-    def receive_response(self, transaction: ClientTransaction, response: Response) -> None:
-        status = response.status
-        if status < 200:
-            if status > 100 and not self.is_final:
-                if self.timer_c is not None:
-                    self._restart_timer_c()
-                self.context.provisional(self, response)
-        elif status < 300:
-            self._settle()
-            self.context.success(self, response)
-        elif self.is_final:
-            return
-        elif self.is_overdue and status == 487 and not self.context.was_cancelled:
-            # It was our own impatience that ended the ringing; nobody upstream asked for a 487.
-            self._fail(408, "Nobody answered in time.")
-        else:
-            self._settle()
-            self.context.finished(response, False)
-
-    def client_failed(self, transaction: ClientTransaction, failure: Failure) -> None:
-        """No response will come: as 408 or 503 (16.9).
-
-        A connection that was made only for the size of the message falls back to UDP (18.1.1).
-        """
-        if self.is_final:
-            return
-        if failure is Failure.TRANSPORT and self.is_upgraded and not self.is_cancelled:
-            self.is_upgraded = self.may_upgrade = False
-            self.client = None
-            self.send()
-        else:
-            self._fail(*_FAILURES[failure])
-
-    def _fail(self, status: int, text: str) -> None:
-        self._settle()
-        self.context.failed(status, text)
-
-    def _settle(self) -> None:
-        """The first final response, or what stands for one."""
-        if not self.is_final:
-            self.is_final = True
-            self.context.pending -= 1
-        if self.timer_c is not None:
-            self.timer_c.cancel()
-            self.timer_c = None
+            self.give_up(408, "Nobody answered in time.")
 
 
 class ResponseContext:
@@ -213,11 +137,10 @@ class ResponseContext:
         "is_dialog_forming",
         "is_done",
         "is_invite",
-        "layer",
         "outcome",
         "pending",
-        "reach",
         "request",
+        "sender",
         "server",
         "timer_c_seconds",
         "was_cancelled",
@@ -228,8 +151,7 @@ class ResponseContext:
     def __init__(
         self,
         server: ServerTransaction,
-        layer: TransactionLayer,
-        reach: Reach,
+        sender: Sender,
         outcome: Outcome,
         timer_c_seconds: float,
         is_dialog_forming: bool,
@@ -237,8 +159,7 @@ class ResponseContext:
         self.server = server
         self.request = server.request
         self.arrived_on = server.flow
-        self.layer = layer
-        self.reach = reach
+        self.sender = sender
         self.outcome = outcome
         self.timer_c_seconds = timer_c_seconds
         self.is_invite = server.request.method == "INVITE"
@@ -381,8 +302,3 @@ def _rank(response: Response, is_ours: bool) -> tuple[int, bool, int]:
     if status >= 600:
         return 0, is_ours, status
     return status // 100, is_ours, 0 if status in _HELPFUL else status
-
-
-def _size_of(request: Request) -> int:
-    """Octets the request will have on the wire, about: for the choice between UDP and TCP (18.1.1)."""
-    return sum(map(len, request.lines)) + 2 * len(request.lines) + len(request.body) + len(request.uri_text) + 150

@@ -5,7 +5,6 @@ Who is called and whether the caller may is decided above; here is only how a re
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Protocol
 
 from gosip_py.proxy.fork import Outcome, ResponseContext
@@ -24,7 +23,7 @@ from gosip_py.sip.errors import ParseError
 from gosip_py.sip.message import Request
 from gosip_py.sip.reply import reply
 from gosip_py.sip.uri import Uri, parse_uri
-from gosip_py.transaction.layer import TransactionLayer
+from gosip_py.transaction.sending import Sender
 from gosip_py.transaction.server import ServerTransaction
 from gosip_py.transport.flow import Flow, Target
 from gosip_py.transport.resolve import target_of
@@ -35,18 +34,8 @@ __all__ = ["Proxy"]
 class Transport(Protocol):
     """What the proxy asks of the transports."""
 
-    def flow_to(self, target: Target, size: int, allow_upgrade: bool = True) -> Flow:
-        """A flow to a numeric target."""
-
     def is_local(self, host: str, port: int | None) -> bool:
         """Whether a URI with this host and port names one of our listeners."""
-
-
-class Resolver(Protocol):
-    """How names become addresses."""
-
-    def resolve(self, host: str, callback: Callable[[tuple[str, ...]], None]) -> None:
-        """Call back with numeric addresses, at once when ``host`` is one; with none when there are none."""
 
 
 class Proxy:
@@ -54,15 +43,13 @@ class Proxy:
 
     def __init__(
         self,
-        layer: TransactionLayer,
+        sender: Sender,
         transport: Transport,
-        resolver: Resolver,
         sessions: Sessions,
         timer_c_seconds: float,
     ) -> None:
-        self._layer = layer
+        self._sender = sender
         self._transport = transport
-        self._resolver = resolver
         self._sessions = sessions
         self._timer_c_seconds = timer_c_seconds
         self._no_outcome = NoOutcome()
@@ -137,13 +124,13 @@ class Proxy:
             where = aim(copy, self._in_dialog_target(copy, session))
         except ParseError:
             return
-        self.reach(where, 0, lambda flow: None if flow is None else self._layer.send_stateless(copy, flow))
+        self._sender.send_stateless(copy, where)
 
     # -- how it travels ---------------------------------------------------------------------------------------------
 
     def _context(self, transaction: ServerTransaction, outcome: Outcome) -> ResponseContext:
         is_dialog_forming = transaction.method in DIALOG_FORMING
-        return ResponseContext(transaction, self._layer, self, outcome, self._timer_c_seconds, is_dialog_forming)
+        return ResponseContext(transaction, self._sender, outcome, self._timer_c_seconds, is_dialog_forming)
 
     def _in_dialog_target(self, copy: Request, session: Session | None) -> ProxyTarget:
         """The next Route, or the remote target on the flow of its phone: one behind a NAT is reached no other way."""
@@ -158,22 +145,3 @@ class Proxy:
         if receiver.flow is not None and uri_text == receiver.contact:
             where = Target(where.transport, where.host, where.port, receiver.flow)
         return ProxyTarget(uri_text, where)
-
-    def reach(self, target: Target, size: int, then: Callable[[Flow | None], None], allow_upgrade: bool = True) -> None:
-        """Find a flow to ``target`` and hand it on; a name is looked up first.
-
-        Nothing is sent to ourselves: a contact or a name that leads back here would go round, and with several of them
-        each round would be as many times more (RFC 5393 3).
-        """
-        if target.flow is not None and target.flow.is_open:
-            then(self._transport.flow_to(target, size, allow_upgrade))
-            return
-
-        def resolved(addresses: tuple[str, ...]) -> None:
-            if not addresses or self._transport.is_local(addresses[0], target.port):
-                then(None)
-                return
-            numeric = Target(target.transport, addresses[0], target.port)
-            then(self._transport.flow_to(numeric, size, allow_upgrade))
-
-        self._resolver.resolve(target.host, resolved)

@@ -31,6 +31,7 @@ from gosip_py.sip.parser import parse_message
 from gosip_py.sip.reply import reply
 from gosip_py.transaction.authenticate import Authenticator
 from gosip_py.transaction.layer import TransactionLayer
+from gosip_py.transaction.sending import Sender
 from gosip_py.transport.addressing import numeric_address
 from gosip_py.transport.flow import Flow
 from tests.network import MemoryFlow, MemoryNetwork, MemoryTransport
@@ -129,7 +130,8 @@ class Switchboard:
         self.sessions = Sessions(
             self.layer.wheel, self.now, self.bus, self.metrics, CALL_SECONDS, GRACE, self._session_changed
         )
-        self.proxy = Proxy(self.layer, self.transport, self.names, self.sessions, TIMER_C)
+        self.sender = Sender(self.layer, self.transport, self.names)
+        self.proxy = Proxy(self.sender, self.transport, self.sessions, TIMER_C)
         self.core = self._make_core(trusted)
         self.layer.user = self.core
 
