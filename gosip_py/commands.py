@@ -21,7 +21,7 @@ from twisted.internet.task import react
 from twisted.python.failure import Failure
 
 from gosip_py.config import Settings
-from gosip_py.service import open_store
+from gosip_py.service.storage import open_store
 from gosip_py.store.accounts import WebSessions
 from gosip_py.store.credentials import NAME_PATTERN, SHORTEST_PASSWORD, device_hashes, device_password
 from gosip_py.store.database import Database, DatabaseError, DatabaseUnavailable, IntegrityError

@@ -12,7 +12,7 @@ from twisted.internet import reactor
 from twisted.python import usage
 
 from gosip_py.config import BadSettings, Settings, load
-from gosip_py.service import Server
+from gosip_py.service.server import Server
 
 __all__ = ["Options", "makeService"]
 

@@ -19,7 +19,7 @@ from twisted.trial.unittest import TestCase
 from gosip_py import __version__
 from gosip_py.config import Settings
 from gosip_py.demo.softphone import Account, Refused, Softphone
-from gosip_py.service import open_store
+from gosip_py.service.storage import open_store
 from gosip_py.store.accounts import WebSessions
 from gosip_py.store.credentials import ha1, token_hash
 from gosip_py.store.database import Database

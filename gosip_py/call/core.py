@@ -6,21 +6,18 @@ The order is syntax, session timer, authentication, the request's own logic; the
 from __future__ import annotations
 
 from collections.abc import Callable
-from ipaddress import IPv4Network, IPv6Network, ip_address
 
 from twisted.logger import Logger
 
+from gosip_py.call.identification import Identification
 from gosip_py.call.router import Destination, Elsewhere, ExtensionRouter, LocalTarget, NotFound, Unavailable
-from gosip_py.events import Direction
 from gosip_py.proxy.proxy import Proxy
 from gosip_py.proxy.route import ProxyTarget, take_routes
 from gosip_py.proxy.session import Caller, Sessions
 from gosip_py.registrar.domains import Domains
-from gosip_py.registrar.registrar import Registrar, RegistrationRule
+from gosip_py.registrar.registrar import Registrar
 from gosip_py.sip.errors import ParseError
 from gosip_py.sip.message import Request
-from gosip_py.store.records import User
-from gosip_py.transaction.authenticate import Authenticator, Identity
 from gosip_py.transaction.server import ServerTransaction
 from gosip_py.transaction.validation import Refusal, Validation, hops_left, supported_extensions, syntax
 from gosip_py.transport.flow import Flow
@@ -34,40 +31,11 @@ _RETRY_AFTER = (("retry-after", "30"),)
 # RFC 3261 8.2.2.2
 _MERGED = Refusal(482, "this request came before by another way, and is answered there")
 
-Network = IPv4Network | IPv6Network
-
-
-class Trust:
-    """Whose requests are taken without a challenge: addresses within the given networks.
-
-    What was asked is remembered, bounded.
-    """
-
-    _MOST_REMEMBERED = 4096
-
-    def __init__(self, networks: tuple[Network, ...]) -> None:
-        self._networks = networks
-        self._known: dict[str, bool] = {}
-
-    def includes(self, flow: Flow) -> bool:
-        """Whether the peer of this flow is trusted."""
-        if not self._networks:
-            return False
-        host = flow.remote[0]
-        known = self._known.get(host)
-        if known is None:
-            if len(self._known) >= self._MOST_REMEMBERED:
-                self._known.clear()
-            address = ip_address(host.partition("%")[0])
-            known = self._known[host] = any(address in network for network in self._networks)
-        return known
-
 
 class Core:
     """The user of the transaction layer.
 
-    ``owner`` finds the user of an id, ``now`` tells epoch seconds, ``is_merged`` whether a request reached us before by
-    another way.
+    ``now`` tells epoch seconds, ``is_merged`` whether a request reached us before by another way.
     """
 
     log = Logger()
@@ -79,11 +47,8 @@ class Core:
         proxy: Proxy,
         sessions: Sessions,
         router: ExtensionRouter,
-        authenticator: Authenticator,
-        rule: RegistrationRule,
+        identification: Identification,
         domains: Domains,
-        trust: Trust,
-        owner: Callable[[int], User | None],
         now: Callable[[], float],
         is_merged: Callable[[ServerTransaction], bool],
     ) -> None:
@@ -91,11 +56,8 @@ class Core:
         self._proxy = proxy
         self._sessions = sessions
         self._router = router
-        self._authenticator = authenticator
-        self._rule = rule
+        self._identification = identification
         self._domains = domains
-        self._trust = trust
-        self._owner = owner
         self._now = now
         self._is_merged = is_merged
         self._syntax = Validation(*syntax())
@@ -165,7 +127,7 @@ class Core:
         """
         session = self._sessions.find(request)
         if session is None:
-            caller = self._identify(transaction, request)
+            caller = self._identification.identify(transaction, request)
             if isinstance(caller, Refusal):
                 return caller
         copy = request.copy()
@@ -183,7 +145,7 @@ class Core:
     def _relay_initial(self, transaction: ServerTransaction, request: Request) -> Refusal | None:
         if request.method == "BYE" or request.method == "PRACK":
             return Refusal(481, "send this within a dialog: To has no tag")
-        caller = self._identify(transaction, request)
+        caller = self._identification.identify(transaction, request)
         if isinstance(caller, Refusal):
             return caller
         if self.is_draining and request.method == "INVITE":
@@ -214,8 +176,7 @@ class Core:
     def _clean(self, copy: Request, flow: Flow) -> None:
         """Take off Routes of ours, and the credentials that were for us (16.4, 22.3)."""
         take_routes(copy, flow, self._proxy.is_ours)
-        if "proxy-authorization" in copy.names:
-            self._authenticator.strip(copy)
+        self._identification.strip(copy)
 
     def _relay_elsewhere(self, transaction: ServerTransaction, forwarded: Request, caller: Caller) -> Refusal | None:
         """To another domain, for our own people only: this is no open relay."""
@@ -242,36 +203,6 @@ class Core:
             return refusal
         self._proxy.refuse_call(transaction, refusal.status, refusal.explanation, caller, callee)
         return None
-
-    # -- who asks -----------------------------------------------------------------------------------------------------
-
-    def _identify(self, transaction: ServerTransaction, request: Request) -> Caller | Refusal:
-        """Whose request this is; a challenge when that is not known yet."""
-        if self._trust.includes(transaction.flow):
-            return Caller(_from_user(request), self._direction_of_trusted(request))
-        identity = self._authenticator.authenticate(request, proxy=True)
-        if isinstance(identity, Refusal):
-            return identity
-        return self._caller(request, identity)
-
-    def _direction_of_trusted(self, request: Request) -> Direction:
-        """A trunk calls in under its own domain, a neighbour that serves our people under ours."""
-        return "internal" if self._domains.has_host(request.from_.uri.host) else "inbound"
-
-    def _caller(self, request: Request, identity: Identity) -> Caller | Refusal:
-        """From must be an address of the phone that asks: what the callee sees is who calls."""
-        if self._rule.registrable(identity, _from_user(request)) is None:
-            return Refusal(403, "use the device's own name or the login of its owner in From")
-        owner = self._owner(identity.user_id)
-        direction: Direction = "internal" if self._domains.contains(request.uri) else "outbound"
-        return Caller(owner.login if owner is not None else identity.username, direction, identity.device_id)
-
-
-def _from_user(request: Request) -> str:
-    try:
-        return request.from_.uri.user
-    except ParseError:
-        return ""
 
 
 def _proxy_target(target: LocalTarget) -> ProxyTarget:

@@ -21,7 +21,8 @@ from gosip_py.demo.api import Api, ApiRefused
 from gosip_py.demo.ladder import Step, draw
 from gosip_py.demo.softphone import LOOPBACK, Account, Answering, NoAnswer, Refused, Softphone
 from gosip_py.demo.watched import Sighting
-from gosip_py.service import Server, open_store
+from gosip_py.service.server import Server
+from gosip_py.service.storage import open_store
 from gosip_py.sip.message import Message, Response
 from gosip_py.store.passwords import Passwords
 from gosip_py.store.users import Users

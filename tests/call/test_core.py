@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from ipaddress import ip_network
 from typing import ClassVar
 
-from gosip_py.call.core import Trust
+from gosip_py.call.identification import Trust
 from gosip_py.sip.message import Request
 from tests.proxy.switchboard import Dialog, Phone, Switchboard, SwitchboardCase
 from tests.registrar.fakes import REALM, StillFlow, user

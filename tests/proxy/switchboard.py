@@ -13,7 +13,8 @@ from typing import ClassVar
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from gosip_py.call.core import Core, Trust
+from gosip_py.call.core import Core
+from gosip_py.call.identification import Identification, Trust
 from gosip_py.call.reception import Closed, Reception
 from gosip_py.call.router import ExtensionRouter
 from gosip_py.events import Bus, CallAnswered, CallEnded, CallRinging, CallStarted
@@ -140,16 +141,14 @@ class Switchboard:
         nonces = NonceFactory(b"secret", 300)
         authenticator = Authenticator(self.directory, REALM, nonces, self.metrics, self.now, is_ours=domains.contains)
         rule = DirectoryRule(self.directory)
+        trust = Trust(tuple(ip_network(network) for network in trusted))
         return Core(
             registrar=Registrar(self.location, authenticator, rule, domains, RegistrationLimits(), self.now),
             proxy=self.proxy,
             sessions=self.sessions,
             router=ExtensionRouter(self.directory, self.location, domains),
-            authenticator=authenticator,
-            rule=rule,
+            identification=Identification(authenticator, rule, trust, self.directory, domains),
             domains=domains,
-            trust=Trust(tuple(ip_network(network) for network in trusted)),
-            owner=self.directory.user,
             now=self.now,
             is_merged=self.layer.is_merged,
         )

@@ -1,0 +1,140 @@
+"""Opens SIP: transports, transactions, registrations, calls, and the core that brings them together."""
+
+from __future__ import annotations
+
+import secrets
+from ipaddress import ip_network
+
+from gosip_py.call.core import Core
+from gosip_py.call.identification import Identification, Trust
+from gosip_py.call.journal import Journal
+from gosip_py.call.reception import Closed, Reception
+from gosip_py.call.router import ExtensionRouter
+from gosip_py.call.session_journal import SessionJournal
+from gosip_py.proxy.proxy import Proxy
+from gosip_py.proxy.session import Sessions
+from gosip_py.registrar.domains import Domains
+from gosip_py.registrar.location import Location
+from gosip_py.registrar.registrar import Registrar, RegistrationLimits
+from gosip_py.registrar.rule import DirectoryRule
+from gosip_py.service.ground import Ground
+from gosip_py.service.storage import Storage
+from gosip_py.sip.digest import Algorithm, NonceFactory
+from gosip_py.store.directory import Directory
+from gosip_py.store.records import Binding, BindingKey
+from gosip_py.store.write_behind import WriteBehind
+from gosip_py.transaction.authenticate import Authenticator
+from gosip_py.transaction.layer import Limits as TransactionLimits
+from gosip_py.transaction.layer import TransactionLayer
+from gosip_py.transaction.sending import Sender
+from gosip_py.transaction.timers import Timing
+from gosip_py.transport.addressing import Advertising
+from gosip_py.transport.admission import Limits as ConnectionLimits
+from gosip_py.transport.layer import TransportLayer
+from gosip_py.transport.tls import TlsTrust
+
+__all__ = ["Signalling"]
+
+DEFAULT_DOMAIN = "gosip.local"
+
+
+class Signalling:
+    """Everything between the sockets and the journal."""
+
+    def __init__(self, ground: Ground, storage: Storage, directory: Directory) -> None:
+        self._ground = ground
+        self._storage = storage
+        self._directory = directory
+        settings, reactor, metrics = ground.settings, ground.reactor, ground.metrics
+        self.transport = self._make_transport()
+        sip = settings.sip
+        self.domains = Domains(sip.domain or sip.advertised_address or DEFAULT_DOMAIN, self.transport)
+        timing = Timing(sip.timer_t1, sip.timer_t2, sip.timer_t4)
+        limits = TransactionLimits(settings.limits.transactions)
+        self.layer = TransactionLayer(reactor, self.transport, Closed(), metrics, timing, limits)
+        self.sender = Sender(self.layer, self.transport, self.transport.resolver)
+        self.location: Location
+        self.journal: Journal
+        self.sessions: Sessions
+        self.core: Core
+
+    def _make_transport(self) -> TransportLayer:
+        sip, limits = self._ground.settings.sip, self._ground.settings.limits
+        networks = tuple(ip_network(network) for network in sip.local_networks)
+        return TransportLayer(
+            self._ground.reactor,
+            self._ground.metrics,
+            Advertising(sip.advertised_address, networks),
+            ConnectionLimits(limits.connections, limits.connections_per_address, limits.idle_seconds),
+            TlsTrust(sip.tls_verify_peer),
+        )
+
+    async def open(self) -> None:
+        """Everything but the sockets."""
+        await self._open_location()
+        self.transport.user = Reception(self.layer, self.location)
+        self._open_books()
+        self.core = self._make_core()
+        self.layer.user = self.core
+
+    async def _open_location(self) -> None:
+        ground, repository = self._ground, self._storage.bindings
+        writer: WriteBehind[BindingKey, Binding | BindingKey] = WriteBehind(ground.reactor, repository.apply)
+        ground.closing.push_async_callback(writer.close)
+        ground.metrics.rows_dropped.read_from("bindings", lambda: writer.dropped)
+        self.location = Location(writer, ground.bus, ground.metrics)
+        await self.location.restore(repository, ground.now())
+        self.location.start(ground.reactor)
+        ground.closing.callback(self.location.stop)
+
+    def _open_books(self) -> None:
+        """The journals and the registry of sessions, and what ends calls when the server stops."""
+        ground, settings = self._ground, self._ground.settings
+        self.journal = Journal(ground.reactor, self._storage.calls.write, ground.bus, ground.metrics)
+        ground.closing.push_async_callback(self.journal.close)
+        session_journal = SessionJournal(ground.reactor, self._storage.sessions.write, ground.metrics)
+        ground.closing.push_async_callback(session_journal.close)
+        self.sessions = Sessions(
+            self.layer.wheel,
+            ground.now,
+            ground.bus,
+            ground.metrics,
+            settings.limits.call_seconds,
+            64 * settings.sip.timer_t1,
+            session_journal.note,
+        )
+        # The sessions first: whoever rings is told while there is still a way to tell.
+        ground.closing.push_async_callback(self.transport.stop)
+        ground.closing.callback(self.layer.stop)
+        ground.closing.callback(self.sessions.close, "The server is stopping")
+
+    def _make_core(self) -> Core:
+        ground, settings = self._ground, self._ground.settings
+        directory, domains = self._directory, self.domains
+        authenticator = self._make_authenticator()
+        rule = DirectoryRule(directory)
+        limits = settings.registrar
+        bounds = RegistrationLimits(limits.default_expires, limits.min, limits.max, limits.max_contacts)
+        trust = Trust(tuple(ip_network(network) for network in settings.auth.trusted_networks))
+        return Core(
+            registrar=Registrar(self.location, authenticator, rule, domains, bounds, ground.now),
+            proxy=Proxy(self.sender, self.transport, self.sessions, settings.sip.timer_c),
+            sessions=self.sessions,
+            router=ExtensionRouter(directory, self.location, domains),
+            identification=Identification(authenticator, rule, trust, directory, domains),
+            domains=domains,
+            now=ground.now,
+            is_merged=self.layer.is_merged,
+        )
+
+    def _make_authenticator(self) -> Authenticator:
+        ground, auth = self._ground, self._ground.settings.auth
+        return Authenticator(
+            self._directory,
+            auth.realm,
+            NonceFactory(secrets.token_bytes(32), auth.nonce_seconds),
+            ground.metrics,
+            ground.now,
+            tuple(Algorithm(name) for name in auth.algorithms),
+            self.domains.contains,
+        )
