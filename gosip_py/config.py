@@ -74,6 +74,9 @@ class Sip(Section):
     udp: tuple[Listen, ...] = ("0.0.0.0:5060",)
     tcp: tuple[Listen, ...] = ("0.0.0.0:5060",)
     tls: tuple[Listen, ...] = ("0.0.0.0:5061",)
+    ws: tuple[Listen, ...] = ()
+    wss: tuple[Listen, ...] = ()
+    ws_origins: tuple[str, ...] = ()
     advertised_address: NumericAddress = ""
     local_networks: tuple[Network, ...] = (
         "10.0.0.0/8",
@@ -88,6 +91,8 @@ class Sip(Section):
     timer_t2: Seconds = 4.0
     timer_t4: Seconds = 5.0
     timer_c: Seconds = 181.0
+    ring_seconds: Seconds = 30.0
+    dns_servers: tuple[Listen, ...] = ()
     tls_certificate: str = ""
     tls_private_key: str = ""
     tls_verify_peer: bool = True
@@ -111,12 +116,33 @@ class Registrar(Section):
     min: int = Field(default=60, ge=1, le=604800)
     max: int = Field(default=7200, ge=1, le=604800)
     max_contacts: int = Field(default=10, ge=1, le=1000)
+    flow_timer: int = Field(default=120, ge=0, le=86400)
+    service_route: tuple[str, ...] = ()
+    keepalive: Literal["crlf", "options", "off"] = "crlf"
+    keepalive_seconds: Seconds = 25.0
 
     @model_validator(mode="after")
     def _rising(self) -> Registrar:
         if not self.min <= self.default_expires <= self.max:
             raise ValueError("min <= default_expires <= max does not hold")
         return self
+
+
+class SessionTimers(Section):
+    mode: Literal["off", "accept", "require"] = "accept"
+    min_se: int = Field(default=90, ge=1, le=86400)
+    session_expires: int = Field(default=1800, ge=1, le=604800)
+    max_se: int = Field(default=7200, ge=1, le=604800)
+
+    @model_validator(mode="after")
+    def _rising(self) -> SessionTimers:
+        if not self.min_se <= self.session_expires <= self.max_se:
+            raise ValueError("min_se <= session_expires <= max_se does not hold")
+        return self
+
+
+class Messages(Section):
+    keep_days: float = Field(default=7.0, gt=0, le=365)
 
 
 class Http(Section):
@@ -146,6 +172,8 @@ class Settings(Section):
     sip: Sip = Sip()
     auth: Auth = Auth()
     registrar: Registrar = Registrar()
+    session_timers: SessionTimers = SessionTimers()
+    messages: Messages = Messages()
     http: Http = Http()
     store: Store = Store()
     limits: Limits = Limits()
