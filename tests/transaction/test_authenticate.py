@@ -21,6 +21,7 @@ from gosip_py.sip.message import Request
 from gosip_py.sip.parser import parse_message
 from gosip_py.transaction.authenticate import Authenticator, Identity, NonceCounts
 from gosip_py.transaction.validation import Refusal
+from tests.conformance import conforms
 
 NOW = 1_800_000_000.0
 REALM = "gosip"
@@ -128,6 +129,7 @@ class AuthenticatorCase(SynchronousTestCase):
 
 
 class ChallengeTests(AuthenticatorCase):
+    @conforms("RFC 8760 2.3", "RFC 3261 22.2")
     def test_one_for_each_algorithm_the_strongest_first(self) -> None:
         refusal = self.refusal()
         self.assertEqual(refusal.status, 401)
@@ -138,6 +140,7 @@ class ChallengeTests(AuthenticatorCase):
         )
         self.assertEqual(self.failures(), {})
 
+    @conforms("RFC 3261 22.3")
     def test_of_a_proxy(self) -> None:
         refusal = self.refusal(proxy=True)
         self.assertEqual(refusal.status, 407)
@@ -163,6 +166,7 @@ class OneAlgorithmTests(AuthenticatorCase):
 
 
 class GoodTests(AuthenticatorCase):
+    @conforms("RFC 8760 2.1", "RFC 8760 2.2")
     def test_each_algorithm(self) -> None:
         for algorithm in Algorithm:
             self.assertEqual(self.ask(self.answer(self.fresh(algorithm))), ALICE)
@@ -171,13 +175,16 @@ class GoodTests(AuthenticatorCase):
     def test_at_a_proxy(self) -> None:
         self.assertEqual(self.ask(self.answer(self.fresh()), proxy=True), ALICE)
 
+    @conforms("RFC 8760 2.6")
     def test_no_algorithm_means_md5(self) -> None:
         self.assertEqual(self.ask(self.answer(self.fresh()).replace(", algorithm=MD5", "")), ALICE)
 
+    @conforms("RFC 3261 22.3")
     def test_ours_among_others(self) -> None:
         elsewhere = self.answer(Challenge("elsewhere.example", "n1"))
         self.assertEqual(self.ask(elsewhere, "Bearer x", self.answer(self.fresh())), ALICE)
 
+    @conforms("RFC 8760 2.4")
     def test_both_algorithms_at_once(self) -> None:
         stronger, weaker = (self.answer(self.fresh(algorithm)) for algorithm in (Algorithm.SHA_256, Algorithm.MD5))
         self.assertEqual(self.ask(weaker, stronger), ALICE)
@@ -200,6 +207,7 @@ class GoodTests(AuthenticatorCase):
         self.assertIsInstance(self.ask(answers[1]), Refusal)
         self.assertIsInstance(self.ask(self.answer(self.fresh(), uri="sip:192.0.2.2")), Refusal)
 
+    @conforms("RFC 3261 22.3")
     def test_what_was_for_us_is_not_sent_on(self) -> None:
         ours, elsewhere = self.answer(self.fresh()), self.answer(Challenge("elsewhere.example", "n1"))
         request = register(f"Proxy-Authorization: {ours}", f"Proxy-Authorization: {elsewhere}")
@@ -263,6 +271,7 @@ class WrongTests(AuthenticatorCase):
         refusal = self.refusal(self.answer(self.fresh(), uri="sip:bob@example.com"))
         self.assertEqual(refusal.status, 400)
 
+    @conforms("RFC 8760 2.6")
     def test_a_uri_that_was_changed_on_the_way(self) -> None:
         answer = self.answer(self.fresh()).replace(f'uri="{URI}"', 'uri="sip:elsewhere.example"')
         self.assert_stale(self.ask(answer, uri="sip:elsewhere.example"), False)
@@ -294,6 +303,7 @@ class WrongTests(AuthenticatorCase):
         self.assert_stale(self.ask(self.answer(Challenge("elsewhere.example", "n1"))), False)
         self.assertEqual(self.accounts.asked, [])
 
+    @conforms("RFC 8760 2.3")
     def test_what_was_not_offered_is_challenged_again(self) -> None:
         good = self.answer(self.fresh())
         for other in (
@@ -318,6 +328,7 @@ class WrongTests(AuthenticatorCase):
 
 
 class NonceTests(AuthenticatorCase):
+    @conforms("RFC 3261 22.4")
     def test_too_old(self) -> None:
         answer = self.answer(self.fresh())
         self.now += 301
@@ -368,6 +379,7 @@ class NonceTests(AuthenticatorCase):
 
 
 class NonceCountsTests(SynchronousTestCase):
+    @conforms("RFC 7616 3.4")
     def test_every_count_once(self) -> None:
         """Against a set: what is behind the window is refused, all else exactly once."""
         counts = NonceCounts(300)

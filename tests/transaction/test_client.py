@@ -10,12 +10,14 @@ from gosip_py.transaction.client import ClientTransaction
 from gosip_py.transaction.machines import State
 from gosip_py.transaction.timers import Timing
 from gosip_py.transaction.user import Failure
+from tests.conformance import conforms
 from tests.transaction.fakes import Bench, RecordingOwner, parsed, request
 
 SEVEN_TIMES = [0, 0.5, 1.5, 3.5, 7.5, 15.5, 31.5]
 
 
 class InviteTests(SynchronousTestCase):
+    @conforms("RFC 3261 17.1.1.2")
     def test_timer_a_doubles_until_timer_b_gives_up(self) -> None:
         bench = Bench()
         bench.client()
@@ -32,6 +34,7 @@ class InviteTests(SynchronousTestCase):
         bench.advance(0.03)
         self.assertEqual(bench.owner.told, [Failure.TIMEOUT])
 
+    @conforms("RFC 3261 17.1.1.2")
     def test_over_a_reliable_transport_it_is_sent_once(self) -> None:
         bench = Bench(is_reliable=True)
         bench.client()
@@ -44,6 +47,7 @@ class InviteTests(SynchronousTestCase):
         bench.advance(70)
         self.assertEqual(bench.flow.times, [2 * time for time in SEVEN_TIMES])
 
+    @conforms("RFC 3261 8.1.1.7")
     def test_our_via_is_on_top_with_the_branch(self) -> None:
         bench = Bench()
         transaction = bench.client()
@@ -52,6 +56,7 @@ class InviteTests(SynchronousTestCase):
         self.assertEqual(len(sent.values("via")), 2)
         self.assertTrue(transaction.branch.startswith("z9hG4bK"))
 
+    @conforms("RFC 3261 17.1.1.2")
     def test_a_provisional_response_ends_the_retransmissions_and_timer_b(self) -> None:
         bench = Bench()
         transaction = bench.client()
@@ -62,6 +67,7 @@ class InviteTests(SynchronousTestCase):
         self.assertEqual((bench.flow.times, bench.owner.told), ([0, 0.5], [100, 180]))
         self.assertEqual((bench.layer.in_flight, len(bench.layer.wheel)), (1, 0))
 
+    @conforms("RFC 3261 17.1.1.3")
     def test_a_refusal_is_acked_with_a_request_built_by_17_1_1_3(self) -> None:
         bench = Bench()
         message = request(more=("Route: <sip:a;lr>", "Route: <sip:b;lr>", "Require: x", "Content-Type: text/plain"))
@@ -95,6 +101,7 @@ class InviteTests(SynchronousTestCase):
         self.assertEqual((bench.titles, bench.owner.told), (["INVITE", "ACK"], [486]))
         self.assertEqual((bench.layer.in_flight, len(bench.layer.wheel), transaction.owner), (0, 0, None))
 
+    @conforms("RFC 6026 7.2", "RFC 6026 8.4")
     def test_every_2xx_goes_up_until_timer_m_and_none_is_acked(self) -> None:
         for is_reliable in (False, True):
             bench = Bench(is_reliable=is_reliable)
@@ -128,6 +135,7 @@ def transactionless(bench: Bench) -> Request:
 
 
 class NonInviteTests(SynchronousTestCase):
+    @conforms("RFC 3261 17.1.2.2", "RFC 4320 4.1")
     def test_timer_e_doubles_up_to_t2_until_timer_f_gives_up(self) -> None:
         bench = Bench()
         bench.client("OPTIONS")
@@ -136,6 +144,7 @@ class NonInviteTests(SynchronousTestCase):
         self.assertEqual(bench.owner.told, [Failure.TIMEOUT])
         self.assertEqual((bench.layer.in_flight, len(bench.layer.wheel)), (0, 0))
 
+    @conforms("RFC 3261 17.1.2.2")
     def test_after_a_provisional_response_it_goes_on_every_t2(self) -> None:
         bench = Bench()
         transaction = bench.client("OPTIONS")
@@ -146,6 +155,7 @@ class NonInviteTests(SynchronousTestCase):
         self.assertEqual(bench.flow.times, [0, 0.5, 1.5, 5.5, 9.5, 13.5, 17.5, 21.5, 25.5, 29.5])
         self.assertEqual(bench.owner.told, [100, Failure.TIMEOUT])
 
+    @conforms("RFC 3261 17.1.2.2")
     def test_the_final_response_goes_up_once_and_timer_k_absorbs_the_rest(self) -> None:
         bench = Bench()
         transaction = bench.client("OPTIONS")
@@ -170,6 +180,7 @@ class NonInviteTests(SynchronousTestCase):
         self.assertEqual((transaction.owner, hasattr(transaction, "request")), (None, False))
 
 
+@conforms("RFC 3261 9.1")
 class CancelTests(SynchronousTestCase):
     def test_it_waits_for_a_provisional_response(self) -> None:
         bench = Bench()
@@ -278,6 +289,7 @@ class FlowFailureTests(SynchronousTestCase):
         bench.layer.flow_failed(bench.flow, "reset")
         return list(bench.owner.told), bench.layer.in_flight
 
+    @conforms("RFC 3261 17.1.4", "RFC 3261 8.1.3.1")
     def test_a_request_that_was_not_answered_fails(self) -> None:
         for is_reliable in (True, False):
             for method in ("INVITE", "OPTIONS"):

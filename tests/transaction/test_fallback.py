@@ -9,6 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from gosip_py.sip.message import Request
 from gosip_py.sip.parser import parse_message
 from gosip_py.transaction.fallback import Fallback
+from tests.conformance import conforms
 
 NOW = 1_800_000_000.0
 
@@ -22,6 +23,7 @@ def request(source: str = "192.0.2.5", user: str = "alice") -> Request:
     return cast(Request, parse_message(text.encode()))
 
 
+@conforms("RFC 8760 2.4")
 class FallbackTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.fallback = Fallback()

@@ -11,6 +11,7 @@ from gosip_py.sip.reply import reply
 from gosip_py.transaction.layer import Limits
 from gosip_py.transaction.machines import State
 from gosip_py.transport.flow import Target
+from tests.conformance import conforms
 from tests.transaction.fakes import Bench, parsed, request
 
 
@@ -18,6 +19,7 @@ def responses(bench: Bench) -> list[Response]:
     return [message for message in map(parsed, bench.flow.sent) if isinstance(message, Response)]
 
 
+@conforms("RFC 3261 17.2.3")
 class MatchingTests(SynchronousTestCase):
     def test_a_retransmission_is_not_handed_up_again_and_another_request_is(self) -> None:
         bench = Bench()
@@ -67,6 +69,7 @@ class MatchingTests(SynchronousTestCase):
         bench.receive(request("ACK"))
         self.assertEqual((bench.user.acks, bench.titles), ([], ["180"]))
 
+    @conforms("RFC 3261 17.1.3")
     def test_a_response_finds_its_transaction_by_branch_and_method(self) -> None:
         bench = Bench()
         transaction = bench.client()
@@ -82,12 +85,14 @@ class MatchingTests(SynchronousTestCase):
         bench.respond(transaction, 200)
         self.assertEqual(bench.owner.told, [200])
 
+    @conforms("RFC 6026 7.3", "RFC 4320 4.2")
     def test_strays_are_counted_and_answered_by_nobody(self) -> None:
         bench = Bench()
         bench.respond_to(request(), 200)
         self.assertEqual((bench.layer.strays, bench.flow.sent, bench.user.acks), (1, [], []))
 
 
+@conforms("RFC 3261 9.2")
 class CancelTests(SynchronousTestCase):
     def test_it_is_answered_and_the_owner_of_the_invite_is_told_once(self) -> None:
         bench = Bench()
@@ -145,6 +150,7 @@ class CancelTests(SynchronousTestCase):
         self.assertEqual(bench.titles, ["200", "487"])
 
 
+@conforms("RFC 3261 8.2.2.2")
 class MergeTests(SynchronousTestCase):
     def test_the_second_way_of_one_request_is_merged(self) -> None:
         bench = Bench()
@@ -178,6 +184,7 @@ class FaultTests(SynchronousTestCase):
         except ParseError as error:
             bench.layer.receive_fault(error, bench.flow)
 
+    @conforms("RFC 3261 8.2.7")
     def test_a_request_that_can_be_answered_gets_a_400_with_the_reason_and_no_transaction(self) -> None:
         bench = Bench()
         broken = request().to_bytes().replace(b"Content-Length: 0", b"Content-Length: 7")
@@ -238,6 +245,7 @@ class LimitTests(SynchronousTestCase):
 
 
 class SendingTests(SynchronousTestCase):
+    @conforms("RFC 3261 18.1.1")
     def test_the_transport_chooses_the_flow_for_the_size(self) -> None:
         bench = Bench()
         message = request("MESSAGE")

@@ -16,6 +16,7 @@ from gosip_py.transaction.server import ServerTransaction
 from gosip_py.transaction.timers import Timer
 from gosip_py.transaction.user import Failure
 from gosip_py.transport.flow import Flow, Target
+from tests.conformance import conforms
 from tests.network import MemoryNetwork
 from tests.transaction.fakes import request
 
@@ -108,6 +109,7 @@ def exhaust(clock: Clock, seconds: float) -> None:
         clock.advance(max(0.0, min(call.getTime() for call in clock.getDelayedCalls()) - clock.seconds()))
 
 
+@conforms("RFC 3261 17.1.1", "RFC 3261 17.1.2", "RFC 3261 17.2")
 class LossyTests(SynchronousTestCase):
     def pair(self, seed: int, answer: int, after: float) -> tuple[Phone, Phone, Clock]:
         clock = Clock()

@@ -17,6 +17,7 @@ from gosip_py.transaction.machines import (
     Signal,
     State,
 )
+from tests.conformance import conforms
 
 MACHINES = (INVITE_CLIENT, NON_INVITE_CLIENT, INVITE_SERVER, NON_INVITE_SERVER)
 FINALS = ("RESPONSE_2XX", "RESPONSE_3XX_6XX")
@@ -48,6 +49,7 @@ class FigureTests(SynchronousTestCase):
             expected = {Effect[name] for name in effects.split()}
             self.assertEqual(set(performed) & self.named, expected, line)
 
+    @conforms("RFC 3261 17.1.1.2", "RFC 6026 7.2")
     def test_figure_5_invite_client(self) -> None:
         figure = """
             INITIAL START -> CALLING: SEND
@@ -68,6 +70,7 @@ class FigureTests(SynchronousTestCase):
         """
         self.check(INVITE_CLIENT, figure)
 
+    @conforms("RFC 3261 17.1.2.2")
     def test_figure_6_non_invite_client(self) -> None:
         figure = """
             INITIAL START -> TRYING: SEND
@@ -89,6 +92,7 @@ class FigureTests(SynchronousTestCase):
         """
         self.check(NON_INVITE_CLIENT, figure)
 
+    @conforms("RFC 3261 17.2.1", "RFC 6026 7.1")
     def test_figure_7_invite_server(self) -> None:
         figure = """
             INITIAL REQUEST -> PROCEEDING: PASS_UP
@@ -112,6 +116,7 @@ class FigureTests(SynchronousTestCase):
         """
         self.check(INVITE_SERVER, figure)
 
+    @conforms("RFC 3261 17.2.2", "RFC 4320 4.1")
     def test_figure_8_non_invite_server_with_rfc_6026_and_4320(self) -> None:
         figure = """
             INITIAL REQUEST -> TRYING: PASS_UP
@@ -133,6 +138,7 @@ class FigureTests(SynchronousTestCase):
         self.check(NON_INVITE_SERVER, figure)
 
 
+@conforms("RFC 3261 9.1")
 class CancelTests(SynchronousTestCase):
     def walk(self, *signals: Signal) -> list[tuple[str, list[str]]]:
         state, steps = State.INITIAL, []

@@ -6,6 +6,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from gosip_py.sip.errors import ParseError
 from gosip_py.transaction.matching import has_cookie, merge_key, old_ack_key, server_key
+from tests.conformance import conforms
 from tests.transaction.fakes import request
 
 
@@ -14,6 +15,7 @@ def key(**changes: object) -> str:
     return server_key(message, message.method)
 
 
+@conforms("RFC 3261 17.2.3")
 class CookieTests(SynchronousTestCase):
     def test_branch_sent_by_and_method_decide(self) -> None:
         self.assertEqual(key(), key(uri="sip:other", from_tag="x", call_id="y", number=9, to_tag="z"))
@@ -32,6 +34,7 @@ class CookieTests(SynchronousTestCase):
         )
 
 
+@conforms("RFC 3261 17.2.3")
 class OldTests(SynchronousTestCase):
     def test_everything_decides(self) -> None:
         for branch in (None, "1", "z9hG4bK"):
@@ -73,6 +76,7 @@ class OldTests(SynchronousTestCase):
         self.assertNotEqual(key(branch=None, from_tag="a", call_id="b"), key(branch=None, from_tag="ab", call_id=""))
 
 
+@conforms("RFC 3261 8.2.2.2")
 class MergeTests(SynchronousTestCase):
     def test_from_tag_call_id_and_cseq_decide(self) -> None:
         self.assertEqual(merge_key(request()), merge_key(request(branch="z9hG4bKother", uri="sip:other")))

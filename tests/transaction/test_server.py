@@ -9,6 +9,7 @@ from gosip_py.sip.reply import reply
 from gosip_py.transaction.machines import State
 from gosip_py.transaction.server import ServerTransaction
 from gosip_py.transaction.user import Failure
+from tests.conformance import conforms
 from tests.transaction.fakes import Bench, FakeFlow, parsed, request, titles
 
 REGISTER = "REGISTER"
@@ -21,6 +22,7 @@ def last_response(bench: Bench) -> Response:
 
 
 class InviteTests(SynchronousTestCase):
+    @conforms("RFC 3261 17.2.1")
     def test_a_100_goes_out_after_200_ms_when_the_user_has_not_answered(self) -> None:
         bench = Bench()
         bench.server()
@@ -29,6 +31,7 @@ class InviteTests(SynchronousTestCase):
         bench.advance(5)
         self.assertEqual((bench.titles, bench.flow.times), (["100"], [0.2]))
 
+    @conforms("RFC 3261 8.2.6.1", "RFC 3261 8.2.6.2")
     def test_the_100_has_no_tag_and_repeats_the_timestamp(self) -> None:
         bench = Bench()
         bench.server(request(more=("Timestamp: 54",)))
@@ -44,6 +47,7 @@ class InviteTests(SynchronousTestCase):
             bench.advance(2)
             self.assertEqual(bench.titles, [str(status)])
 
+    @conforms("RFC 3261 17.2.1")
     def test_a_retransmission_gets_the_last_provisional_response_again(self) -> None:
         bench = Bench()
         transaction = bench.server()
@@ -56,6 +60,7 @@ class InviteTests(SynchronousTestCase):
         self.assertEqual(bench.flow.sent[1], bench.flow.sent[2])
         self.assertEqual(len(bench.user.transactions), 1)
 
+    @conforms("RFC 3261 17.2.1")
     def test_timer_g_repeats_a_refusal_until_timer_h_gives_up(self) -> None:
         bench = Bench()
         bench.server().reply(486)
@@ -77,6 +82,7 @@ class InviteTests(SynchronousTestCase):
         bench.receive(request())
         self.assertEqual(bench.titles, ["486", "486"])
 
+    @conforms("RFC 3261 17.2.1")
     def test_an_ack_ends_the_retransmissions_and_further_ones_are_absorbed(self) -> None:
         bench = Bench()
         transaction = bench.server()
@@ -98,6 +104,7 @@ class InviteTests(SynchronousTestCase):
         bench.receive(request("ACK"))
         self.assertEqual((transaction.is_terminated, bench.layer.in_flight), (True, 0))
 
+    @conforms("RFC 6026 7.1", "RFC 6026 8.5")
     def test_a_2xx_keeps_the_transaction_for_timer_l_and_is_repeated_by_the_user_only(self) -> None:
         for is_reliable in (False, True):
             bench = Bench(is_reliable=is_reliable)
@@ -115,6 +122,7 @@ class InviteTests(SynchronousTestCase):
             bench.advance(0.04)
             self.assertEqual((bench.layer.in_flight, bench.owner.told, len(bench.layer.wheel)), (0, [], 0))
 
+    @conforms("RFC 6026 7.1")
     def test_the_ack_of_a_2xx_goes_up_whichever_branch_it_has(self) -> None:
         bench = Bench()
         bench.server().reply(200)
@@ -147,6 +155,7 @@ class InviteTests(SynchronousTestCase):
 
 
 class NonInviteTests(SynchronousTestCase):
+    @conforms("RFC 3261 17.2.2")
     def test_an_answer_is_repeated_for_retransmissions_until_timer_j(self) -> None:
         bench = Bench()
         bench.server(request(REGISTER)).reply(200)
@@ -172,6 +181,7 @@ class NonInviteTests(SynchronousTestCase):
         bench.receive(request(REGISTER))
         self.assertEqual((bench.titles, len(bench.user.transactions)), ([], 1))
 
+    @conforms("RFC 4320 4.1")
     def test_a_100_goes_out_when_timer_e_has_reached_t2_and_then_nothing(self) -> None:
         for is_reliable in (False, True):
             bench = Bench(is_reliable=is_reliable)
@@ -190,6 +200,7 @@ class NonInviteTests(SynchronousTestCase):
         bench.receive(request(REGISTER))
         self.assertEqual(bench.titles, ["100", "100"])
 
+    @conforms("RFC 4320 4.1")
     def test_the_user_may_not_be_faster_with_its_100_over_datagrams(self) -> None:
         bench = Bench()
         transaction = bench.server(request(REGISTER))
@@ -202,6 +213,7 @@ class NonInviteTests(SynchronousTestCase):
         stream.server(request(REGISTER)).reply(100)
         self.assertEqual(stream.titles, ["100"])
 
+    @conforms("RFC 4320 4.1", "RFC 4320 4.2")
     def test_no_other_provisional_response_and_no_408(self) -> None:
         bench = Bench(is_reliable=True)
         transaction = bench.server(request(REGISTER))
@@ -221,6 +233,7 @@ class NonInviteTests(SynchronousTestCase):
         self.assertFalse(hasattr(transaction, "request"))
 
 
+@conforms("RFC 3261 8.2.7")
 class ForgettingTests(SynchronousTestCase):
     """RFC 3261 8.2.7: a challenge may be sent without keeping anything."""
 
@@ -247,6 +260,7 @@ class ForgettingTests(SynchronousTestCase):
 
 
 class ReplyTests(SynchronousTestCase):
+    @conforms("RFC 3261 8.2.6.2")
     def test_the_to_tag_is_one_for_all_responses(self) -> None:
         bench = Bench()
         transaction = bench.server()
@@ -256,6 +270,7 @@ class ReplyTests(SynchronousTestCase):
         self.assertEqual(last_response(bench).to_tag, ringing)
         self.assertEqual(len(ringing), 16)
 
+    @conforms("RFC 3261 8.2.6.2")
     def test_the_to_tag_of_the_request_stands(self) -> None:
         bench = Bench()
         transaction = bench.server(request("BYE", to_tag="theirs"))
@@ -296,6 +311,7 @@ class FlowFailureTests(SynchronousTestCase):
         bench.flow.is_up = False
         bench.layer.flow_failed(bench.flow, "reset")
 
+    @conforms("RFC 3261 17.2.4", "RFC 6026 7.1")
     def test_the_owner_is_told_and_the_transaction_stays(self) -> None:
         for method, status in (("INVITE", 0), ("INVITE", 180), ("INVITE", 200), ("INVITE", 486), (REGISTER, 0)):
             bench = Bench(is_reliable=True)
@@ -308,6 +324,7 @@ class FlowFailureTests(SynchronousTestCase):
             bench.advance(40)
             self.assertLessEqual(bench.layer.in_flight, 1 if status in (0, 180) and method == "INVITE" else 0)
 
+    @conforms("RFC 3261 18.2.2")
     def test_a_response_after_the_failure_takes_the_way_that_the_flow_names(self) -> None:
         bench = Bench(is_reliable=True)
         transaction = bench.server()

@@ -10,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from gosip_py.transaction.machines import Effect, Signal
 from gosip_py.transaction.timers import Timer, TimerWheel, Timing
+from tests.conformance import conforms
 from tests.transaction.fakes import run
 
 
@@ -25,6 +26,7 @@ class Listener:
 
 
 class TimingTests(SynchronousTestCase):
+    @conforms("RFC 3261 17.1.1.1", "RFC 3261 17.1.2.1")
     def test_the_defaults_are_those_of_table_4_over_udp(self) -> None:
         lengths = {signal.name: seconds for signal, seconds in Timing().lengths(is_reliable=False).values()}
         expected = {"B": 32, "D": 32, "F": 32, "H": 32, "I": 5, "J": 32, "K": 5, "L": 32, "M": 32}
