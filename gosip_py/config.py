@@ -96,6 +96,10 @@ class Sip(Section):
     tls_certificate: str = ""
     tls_private_key: str = ""
     tls_verify_peer: bool = True
+    tls_allow_wildcards: bool = False
+    tls_certificates: tuple[tuple[str, str], ...] = ()
+    tls_client_ca: str = ""
+    tls_client_required: bool = False
 
     @model_validator(mode="after")
     def _certificate_has_its_key(self) -> Sip:

@@ -15,8 +15,9 @@ __all__ = ["is_at_source", "source_text"]
 
 _DEFAULT_PORT = 5060
 # What a contact may call the transport of the connection it came by: sips with transport=tcp is TLS (RFC 3261 26.2.2),
-# ws is said for both (RFC 7118 5).
+# ws is said for both (RFC 7118 5.2).
 _ALIASES = {"TLS": "TCP", "WSS": "WS"}
+_UNREACHABLE = ".invalid"  # RFC 2606 2: no such name has an address
 
 
 def source_text(address: Address) -> str:
@@ -37,6 +38,10 @@ def is_at_source(contact: Uri, via: Via, flow: Flow, has_path: bool) -> bool:
         return False
     said = bare_host(contact.host)
     sent_by = bare_host(via.host.lower())
+    if contact.transport == "WS" or said.endswith(_UNREACHABLE):
+        # A page in a browser does not know its address and makes up a host (RFC 7118 B.1); nobody else opens its
+        # connection (RFC 7118 4.1).
+        return True
     if flow.is_reliable:
         # The port of a connection is no port to call, so only the host tells who speaks.
         return said in (flow.remote[0], sent_by)

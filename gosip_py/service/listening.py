@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
@@ -10,7 +10,7 @@ from typing import TypeVar
 from twisted.logger import Logger
 
 from gosip_py.certs.self_signed import ensure_self_signed
-from gosip_py.certs.store import CertificateStore, CertificateUnusable
+from gosip_py.certs.store import CertificateStore, CertificateUnusable, ClientAuthorities
 from gosip_py.config import parse_listen
 from gosip_py.service.ground import Ground, StartFailed
 from gosip_py.transport.layer import TransportLayer
@@ -40,32 +40,42 @@ class SipListeners:
         self._ground = ground
         self._transport = transport
         self._domain = domain
+        self._asked = 0
         self.certificates: CertificateStore | None = None
 
     def open(self) -> None:
         """Listen everywhere; StartFailed or CertificateUnusable when that cannot be."""
         sip, transport = self._ground.settings.sip, self._transport
-        for listens, listen in ((sip.udp, transport.listen_udp), (sip.tcp, transport.listen_tcp)):
-            for text in listens:
-                bind(text, listen)
-        if sip.tls:
+        origins = sip.ws_origins
+        self._listen(sip.udp, transport.listen_udp)
+        self._listen(sip.tcp, transport.listen_tcp)
+        self._listen(sip.ws, lambda host, port: transport.listen_ws(host, port, origins))
+        if sip.tls or sip.wss:
             certificates = self.certificates = self._open_certificates()
-            for text in sip.tls:
-                bind(text, lambda host, port: transport.listen_tls(host, port, certificates))
+            self._listen(sip.tls, lambda host, port: transport.listen_tls(host, port, certificates))
+            # Browsers would ask their users which certificate to show.
+            browsers = certificates.anonymous
+            self._listen(sip.wss, lambda host, port: transport.listen_wss(host, port, browsers, origins))
+
+    def _listen(self, texts: Iterable[str], listen: Callable[[str, int], object]) -> None:
+        for text in texts:
+            bind(text, listen)
+            self._asked += 1
 
     @property
     def are_complete(self) -> bool:
         """Whether every socket that was asked for is there."""
-        sip = self._ground.settings.sip
-        return len(self._transport.ports()) == len(sip.udp) + len(sip.tcp) + len(sip.tls)
+        return len(self._transport.ports()) == self._asked
 
     def _open_certificates(self) -> CertificateStore:
         sip = self._ground.settings.sip
+        others = [(Path(certificate), Path(key)) for certificate, key in sip.tls_certificates]
+        clients = ClientAuthorities(Path(sip.tls_client_ca), sip.tls_client_required) if sip.tls_client_ca else None
         if sip.tls_certificate:
-            return CertificateStore(Path(sip.tls_certificate), Path(sip.tls_private_key))
-        names = [self._domain, sip.advertised_address, *(parse_listen(text)[0] for text in sip.tls)]
+            return CertificateStore(Path(sip.tls_certificate), Path(sip.tls_private_key), others, clients)
+        names = [self._domain, sip.advertised_address, *(parse_listen(text)[0] for text in (*sip.tls, *sip.wss))]
         files = ensure_self_signed(self._ground.data_dir / "certs", names, datetime.now(UTC))
-        return CertificateStore(files.certificate, files.key)
+        return CertificateStore(files.certificate, files.key, others, clients)
 
     def reload(self) -> None:
         """Read the certificate again; one that cannot be used leaves the old one in place."""

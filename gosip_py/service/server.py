@@ -80,6 +80,7 @@ class Server(Service):
         await self._signalling.open()
         self._sip = SipListeners(ground, self._signalling.transport, self._signalling.domains.canonical)
         self._sip.open()
+        self._signalling.keep_alive()
         self._listen_http()
         self._start_upkeep()
         self._set_open(True)
@@ -120,7 +121,7 @@ class Server(Service):
     async def _drain(self) -> None:
         """New calls are refused, those that are up may go on for `drain_seconds`."""
         reactor, sessions = self._ground.reactor, self._signalling.sessions
-        self._signalling.core.is_draining = True
+        self._signalling.core.initial.is_draining = True
         deadline = reactor.seconds() + self._ground.settings.limits.drain_seconds
         if sessions.calls:
             self.log.info("waiting for {count} calls to end", count=sessions.calls)
@@ -165,6 +166,7 @@ class Server(Service):
             (storage.sessions.prune, kept.session_days * DAY),
             (WebSessions(storage.database).prune, 0.0),
             (storage.bindings.prune, 0.0),
+            (self._signalling.messages.mailboxes.prune, 0.0),
         )
         ground.closing.push_async_callback(ground.background.stop)
         Upkeep(ground.reactor, ground.background, self._people.directory, prunes).start()

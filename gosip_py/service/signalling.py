@@ -6,27 +6,40 @@ import secrets
 from ipaddress import ip_network
 
 from gosip_py.call.core import Core
+from gosip_py.call.correspondents import Correspondents
+from gosip_py.call.dereference import dereference_by
 from gosip_py.call.identification import Identification, Trust
+from gosip_py.call.initial import InitialRequests
 from gosip_py.call.journal import Journal
 from gosip_py.call.reception import Closed, Reception
 from gosip_py.call.router import ExtensionRouter
 from gosip_py.call.session_journal import SessionJournal
+from gosip_py.messaging.relay import MessageRelay
+from gosip_py.notifier.notifier import Notifier
+from gosip_py.proxy.flow_token import FlowTokens
 from gosip_py.proxy.proxy import Proxy
 from gosip_py.proxy.session import Sessions
 from gosip_py.registrar.domains import Domains
+from gosip_py.registrar.gruu import Gruus
+from gosip_py.registrar.keepalive import KeepAlive, LineEnds, Options
 from gosip_py.registrar.location import Location
-from gosip_py.registrar.registrar import Registrar, RegistrationLimits
+from gosip_py.registrar.registrar import Registrar, RegistrationLimits, RegistrationOffers
 from gosip_py.registrar.rule import DirectoryRule
 from gosip_py.service.ground import Ground
+from gosip_py.service.messages import open_messages
+from gosip_py.service.notifications import open_notifier
 from gosip_py.service.storage import Storage
 from gosip_py.sip.digest import Algorithm, NonceFactory
 from gosip_py.store.directory import Directory
+from gosip_py.store.offline_messages import OfflineMessages
 from gosip_py.store.records import Binding, BindingKey
+from gosip_py.store.secret_keys import SecretKeys
 from gosip_py.store.write_behind import WriteBehind
 from gosip_py.transaction.authenticate import Authenticator
 from gosip_py.transaction.layer import Limits as TransactionLimits
 from gosip_py.transaction.layer import TransactionLayer
 from gosip_py.transaction.sending import Sender
+from gosip_py.transaction.session_timer import SessionTimerPolicy
 from gosip_py.transaction.timers import Timing
 from gosip_py.transport.addressing import Advertising
 from gosip_py.transport.admission import Limits as ConnectionLimits
@@ -52,8 +65,15 @@ class Signalling:
         timing = Timing(sip.timer_t1, sip.timer_t2, sip.timer_t4)
         limits = TransactionLimits(settings.limits.transactions)
         self.layer = TransactionLayer(reactor, self.transport, Closed(), metrics, timing, limits)
-        self.sender = Sender(self.layer, self.transport, self.transport.resolver)
+        self.sender = Sender(self.layer, self.transport, self.transport.locator)
+        timers = settings.session_timers
+        self._session_timers = SessionTimerPolicy(timers.mode, timers.min_se, timers.session_expires, timers.max_se)
+        self._gruus: Gruus
         self.location: Location
+        self.router: ExtensionRouter
+        self.proxy: Proxy
+        self.notifier: Notifier
+        self.messages: MessageRelay
         self.journal: Journal
         self.sessions: Sessions
         self.core: Core
@@ -66,23 +86,35 @@ class Signalling:
             self._ground.metrics,
             Advertising(sip.advertised_address, networks),
             ConnectionLimits(limits.connections, limits.connections_per_address, limits.idle_seconds),
-            TlsTrust(sip.tls_verify_peer),
+            TlsTrust(sip.tls_verify_peer, allow_wildcards=sip.tls_allow_wildcards),
+            sip.dns_servers,
         )
 
     async def open(self) -> None:
         """Everything but the sockets."""
+        ground = self._ground
+        secret = await SecretKeys(self._storage.database).obtain("sip")
         await self._open_location()
-        self.transport.user = Reception(self.layer, self.location)
         self._open_books()
-        self.core = self._make_core()
-        self.layer.user = self.core
+        self._gruus = Gruus(secret)
+        self.router = ExtensionRouter(self._directory, self.location, self.domains, self._gruus)
+        self.proxy = self._make_proxy(secret)
+        self.notifier = open_notifier(ground, self.sender, self.location, self.domains, self._directory)
+        correspondents = Correspondents(self._directory, self.router, self.domains, ground.now)
+        shelf = OfflineMessages(self._storage.database)
+        self.messages = await open_messages(ground, shelf, self.sender, self.proxy, correspondents)
+        self.transport.user = Reception(self.layer, self.location, self.notifier)
+        self.layer.user = self.core = self._make_core()
+        # The sessions first: whoever rings is told while there is still a way to tell.
+        ground.closing.callback(self.sessions.close, "The server is stopping")
+        ground.closing.push_async_callback(self.sessions.hang_up_all)
 
     async def _open_location(self) -> None:
         ground, repository = self._ground, self._storage.bindings
         writer: WriteBehind[BindingKey, Binding | BindingKey] = WriteBehind(ground.reactor, repository.apply)
         ground.closing.push_async_callback(writer.close)
         ground.metrics.rows_dropped.read_from("bindings", lambda: writer.dropped)
-        self.location = Location(writer, ground.bus, ground.metrics)
+        self.location = Location(writer, ground.bus, ground.metrics, ground.now)
         await self.location.restore(repository, ground.now())
         self.location.start(ground.reactor)
         ground.closing.callback(self.location.stop)
@@ -103,27 +135,62 @@ class Signalling:
             64 * settings.sip.timer_t1,
             session_journal.note,
         )
-        # The sessions first: whoever rings is told while there is still a way to tell.
         ground.closing.push_async_callback(self.transport.stop)
         ground.closing.callback(self.layer.stop)
-        ground.closing.callback(self.sessions.close, "The server is stopping")
+
+    def _make_proxy(self, secret: bytes) -> Proxy:
+        sip = self._ground.settings.sip
+        return Proxy(
+            self.sender,
+            self.transport,
+            self.sessions,
+            sip.timer_c,
+            self._session_timers,
+            ring_seconds=sip.ring_seconds,
+            tokens=FlowTokens(secret, self.transport),
+            is_own_domain=self.domains.contains,
+            dereference=dereference_by(self.router, self._ground.now),
+        )
+
+    def keep_alive(self) -> None:
+        """Begin to ping the phones behind NATs; the sockets must be open."""
+        ground, wanted = self._ground, self._ground.settings.registrar
+        self.location.reattach(self.transport.datagram_flow)
+        if wanted.keepalive == "off":
+            return
+        options = Options(self.location, self.sender, self.domains.canonical, ground.now)
+        ping = LineEnds(self.transport.flow_to) if wanted.keepalive == "crlf" else options
+        pings = KeepAlive(self.location, ping, ground.reactor, wanted.keepalive_seconds)
+        pings.start()
+        ground.closing.callback(pings.stop)
 
     def _make_core(self) -> Core:
-        ground, settings = self._ground, self._ground.settings
-        directory, domains = self._directory, self.domains
+        ground, settings, domains = self._ground, self._ground.settings, self.domains
         authenticator = self._make_authenticator()
-        rule = DirectoryRule(directory)
+        rule = DirectoryRule(self._directory)
         limits = settings.registrar
         bounds = RegistrationLimits(limits.default_expires, limits.min, limits.max, limits.max_contacts)
+        offers = RegistrationOffers(limits.flow_timer, limits.service_route, self._gruus)
         trust = Trust(tuple(ip_network(network) for network in settings.auth.trusted_networks))
-        return Core(
-            registrar=Registrar(self.location, authenticator, rule, domains, bounds, ground.now),
-            proxy=Proxy(self.sender, self.transport, self.sessions, settings.sip.timer_c),
-            sessions=self.sessions,
-            router=ExtensionRouter(directory, self.location, domains),
-            identification=Identification(authenticator, rule, trust, directory, domains),
+        identification = Identification(authenticator, rule, trust, self._directory, domains)
+        initial = InitialRequests(
+            identification=identification,
+            router=self.router,
+            proxy=self.proxy,
+            notifier=self.notifier,
+            messages=self.messages,
             domains=domains,
             now=ground.now,
+        )
+        return Core(
+            registrar=Registrar(self.location, authenticator, rule, domains, bounds, ground.now, offers),
+            proxy=self.proxy,
+            sessions=self.sessions,
+            initial=initial,
+            identification=identification,
+            notifier=self.notifier,
+            domains=domains,
+            session_timers=self._session_timers,
             is_merged=self.layer.is_merged,
         )
 

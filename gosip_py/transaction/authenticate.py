@@ -32,6 +32,7 @@ from gosip_py.sip.message import Request
 from gosip_py.sip.uri import Uri, parse_uri
 from gosip_py.transaction.fallback import Fallback
 from gosip_py.transaction.validation import Refusal
+from gosip_py.transport.flow import Flow
 
 __all__ = ["Authenticator", "CredentialSource", "DigestAccount", "Identity", "NonceCounts", "Owner"]
 
@@ -193,11 +194,16 @@ class Authenticator:
         halves = (challenge.partition(_NO_NONCE) for challenge in challenges)
         return tuple((before, after) for before, _, after in halves)
 
-    def authenticate(self, request: Request, proxy: bool) -> Identity | Refusal:
+    def authenticate(self, request: Request, proxy: bool, flow: Flow | None = None) -> Identity | Refusal:
         """Whom ``request`` is from, or the refusal.
 
         401, or 407 for a ``proxy``, comes with fresh challenges; 400 or 403 when no other answer to them would help.
+        Whoever showed on ``flow`` the certificate of a device is not asked.
         """
+        if flow is not None and flow.identities:
+            identity = self._certified(flow)
+            if identity is not None:
+                return identity
         name = "proxy-authorization" if proxy else "authorization"
         if name not in request.names:
             return self._first_challenge(request, proxy)
@@ -211,6 +217,21 @@ class Authenticator:
         except ParseError as error:
             self._failures.child("malformed").inc()
             return Refusal(400, f"the credentials cannot be used: {error.reason}")
+
+    def _certified(self, flow: Flow) -> Identity | None:
+        """The device that the certificate of the peer names: ``sip:USERNAME`` at a name of ours (RFC 5922 7.1)."""
+        for text in flow.identities:
+            if not text.startswith("sip:"):
+                continue
+            uri = parse_uri(text)
+            account = self._source.device_by_username(uri.user) if self._is_ours(uri) else None
+            if account is not None and self._is_enabled(account):
+                return Identity(account.username, account.id, account.user_id)
+        return None
+
+    def _is_enabled(self, account: DigestAccount) -> bool:
+        owner = self._source.user(account.user_id)
+        return account.enabled and owner is not None and owner.enabled
 
     def strip(self, request: Request) -> None:
         """Take the Proxy-Authorization that was for us out of ``request``, before it is sent on (22.3)."""
@@ -253,8 +274,7 @@ class Authenticator:
             or account is None
         ):
             return self._refuse(request, credentials, account, proxy)
-        owner = self._source.user(account.user_id)
-        if not account.enabled or owner is None or not owner.enabled:
+        if not self._is_enabled(account):
             self._failures.child("disabled").inc()
             return Refusal(403, f"the device {account.username} is disabled")
         if credentials.uri != request.uri_text and not self._is_same_resource(credentials.uri, request):

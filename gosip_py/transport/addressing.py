@@ -100,6 +100,10 @@ class Addressing:
             source = self._sources[remote] = route_source(ip_address(bare_host(remote)))
         return source
 
+    def has_ipv6_route(self) -> bool:
+        """Whether there is a way to the IPv6 addresses of the world."""
+        return not ip_address(self.source_towards(_ANYWHERE[6])).is_loopback
+
     def names_socket(self, host: str, bound: str) -> bool:
         """Whether ``host`` out of a URI names a socket that is bound to ``bound``."""
         host = bare_host(host).lower()
@@ -121,5 +125,6 @@ def _identity_of(transport: str, host: str, port: int) -> Identity:
     if transport == "UDP":
         # RFC 3581 3: a client behind a NAT, or unsure of it, asks for rport
         return Identity(f"SIP/2.0/UDP {sent_by};rport;branch=", sent_by, f"<sip:{sent_by};lr>")
-    record_route = f"<sip:{sent_by};transport={transport.lower()};lr>"
+    parameter = "ws" if transport == "WSS" else transport.lower()  # RFC 7118 5.2
+    record_route = f"<sip:{sent_by};transport={parameter};lr>"
     return Identity(f"SIP/2.0/{transport} {sent_by};branch=", sent_by, record_route)

@@ -19,6 +19,7 @@ class Limits:
     connect_seconds: float = 5.0
     write_seconds: float = 30.0  # how long a peer may take nothing of what waits for it
     close_seconds: float = 5.0
+    ping_seconds: float = 25.0  # how long a WebSocket may be silent before it must answer a ping
     queued_octets: int = 65_536  # while a connection is being made
     unsent_octets: int = 1_048_576  # while a peer does not read
 

@@ -1,4 +1,4 @@
-"""All TCP and TLS connections: accepted, made, found again, timed out, closed (RFC 3261 18.1.1, RFC 5923 4)."""
+"""All connections, WebSockets too: accepted, made, found again, timed out, closed (RFC 3261 18.1.1, RFC 5923 4)."""
 
 from __future__ import annotations
 
@@ -12,20 +12,23 @@ from twisted.internet.protocol import ClientFactory, Factory
 from twisted.python.failure import Failure
 
 from gosip_py.sip.headers import Via
-from gosip_py.transport.addressing import Addressing
+from gosip_py.transport.addressing import Addressing, numeric_address
 from gosip_py.transport.admission import Admission, Limits
 from gosip_py.transport.counts import TransportCounts
 from gosip_py.transport.flow import Address, Flow
 from gosip_py.transport.reactor import ITransportReactor
 from gosip_py.transport.receiver import Receiver
-from gosip_py.transport.resolve import Addresses, Resolver
-from gosip_py.transport.tcp import StreamConnection, StreamFlow, TlsFlow
+from gosip_py.transport.tcp import FlowKey, StreamConnection, StreamFlow, StreamOwner, TlsFlow
 from gosip_py.transport.tls import TlsTrust, client_factory
 from gosip_py.transport.via import DEFAULT_PORTS, bare_host
+from gosip_py.transport.websocket import SecureWebSocketFlow, WebSocketFlow
 
-__all__ = ["AcceptingFactory", "Connections", "bind_tcp"]
+__all__ = ["AcceptingFactory", "Build", "Connections", "bind_tcp"]
 
 _BACKLOG = 512
+_FLOWS = {"TCP": StreamFlow, "TLS": TlsFlow, "WS": WebSocketFlow, "WSS": SecureWebSocketFlow}
+
+Build = Callable[[StreamOwner, StreamFlow, str], StreamConnection]
 
 
 def bind_tcp(host: str, port: int) -> socket.socket:
@@ -45,6 +48,11 @@ def bind_tcp(host: str, port: int) -> socket.socket:
     return bound
 
 
+def _key(transport: str, host: str, port: int, domain: str = "") -> FlowKey:
+    """Where a connection stands in the table; only TLS asks who is at the other end."""
+    return transport, host, port, domain if transport == "TLS" else ""
+
+
 class Connections:
     """The table of connections; ``report(flow, reason)`` takes note of a flow that failed."""
 
@@ -54,7 +62,6 @@ class Connections:
         receiver: Receiver,
         counts: TransportCounts,
         addressing: Addressing,
-        resolver: Resolver,
         report: Callable[[Flow, str], None],
         limits: Limits,
         trust: TlsTrust,
@@ -68,10 +75,9 @@ class Connections:
         self.admission = Admission(limits)
         self.reactor = reactor
         self._addressing = addressing
-        self._resolver = resolver
         self._listening: dict[str, Address] = {}
         self._open: set[StreamConnection] = set()
-        self._flows: dict[tuple[str, str, int], StreamFlow] = {}
+        self._flows: dict[FlowKey, StreamFlow] = {}
         self._connecting: dict[StreamFlow, _Outgoing] = {}
         self._drained: list[Deferred[None]] = []
         self._is_stopping = False
@@ -86,13 +92,18 @@ class Connections:
 
     # -- flows -------------------------------------------------------------------------------------------------------
 
-    def flow_to(self, transport: str, host: str, port: int) -> StreamFlow:
-        """The open connection to a host, or a new one that is being made."""
-        key = (transport, bare_host(host).lower(), port)
+    def flow_to(self, transport: str, host: str, port: int, domain: str = "") -> StreamFlow:
+        """The open connection to a numeric host, or a new one that is being made.
+
+        Over TLS its certificate must name ``domain``, or the host itself when there is none; a connection that was
+        verified for one domain does not serve another (RFC 5922 7.3).
+        """
+        key = _key(transport, bare_host(host).lower(), port, domain)
         flow = self._flows.get(key)
         if flow is None or not flow.is_open:
             flow = self._flows[key] = self._new_flow(transport, key[1], port)
-            self._connect(flow, key)
+            flow.aliases = (key,)
+            self._connect(flow, domain)
         return flow
 
     def flow_to_address(self, transport: str, address: Address) -> Flow:
@@ -102,19 +113,19 @@ class Connections:
         wildcard = "::" if ":" in host else "0.0.0.0"
         bound, bound_port = self._listening.get(transport, (wildcard, DEFAULT_PORTS[transport]))
         identity = self._addressing.identity(transport, bound, bound_port, host)
-        flow_class = TlsFlow if transport == "TLS" else StreamFlow
-        return flow_class(self, transport, identity, (bound, bound_port), (host, port))
+        return _FLOWS[transport](self, transport, identity, (bound, bound_port), (host, port))
 
-    def accept(self, transport: str, bound: Address, peer: Address) -> StreamConnection | None:
+    def accept(
+        self, transport: str, bound: Address, peer: Address, build: Build = StreamConnection
+    ) -> StreamConnection | None:
         """The protocol for a connection that a peer opened, or None when there are too many."""
         if self._is_stopping or not self.admission.admit(peer[0]):
             self.counts.refused_connections += 1
             return None
         identity = self._addressing.identity(transport, bound[0], bound[1], peer[0])
-        flow_class = TlsFlow if transport == "TLS" else StreamFlow
-        flow = flow_class(self, transport, identity, bound, peer)
-        self._flows[transport, peer[0], peer[1]] = flow
-        return StreamConnection(self, flow, peer[0])
+        flow = _FLOWS[transport](self, transport, identity, bound, peer)
+        self._flows[_key(transport, *peer)] = flow
+        return build(self, flow, peer[0])
 
     def offer_alias(self, flow: StreamFlow, via: Via) -> None:
         """Send to where the peer says it listens over the connection that it opened (RFC 5923 4).
@@ -123,7 +134,7 @@ class Connections:
         """
         if bare_host(via.host).lower() != flow.remote[0] or (flow.is_secure and self.trust.verify_peer):
             return
-        key = (flow.transport, flow.remote[0], via.port or DEFAULT_PORTS[flow.transport])
+        key = _key(flow.transport, flow.remote[0], via.port or DEFAULT_PORTS[flow.transport])
         known = self._flows.get(key)
         if known is None or not known.is_open:
             self._flows[key] = flow
@@ -131,13 +142,18 @@ class Connections:
 
     # -- making connections ------------------------------------------------------------------------------------------
 
-    def _connect(self, flow: StreamFlow, key: tuple[str, str, int]) -> None:
+    def _connect(self, flow: StreamFlow, domain: str) -> None:
         if self._is_stopping:
             flow.end("the server is stopping")
             return
-        flow.aliases = (key,)
-        outgoing = self._connecting[flow] = _Outgoing(self, flow, key[1], key[2])
-        self._resolver.resolve(key[1], outgoing.try_addresses)
+        if isinstance(flow, WebSocketFlow):
+            flow.end("no connection: a WebSocket is opened by its client only (RFC 7118 4.1)")
+            return
+        if numeric_address(flow.remote[0]) is None:
+            flow.end(f"{flow.remote[0]} is no address")
+            return
+        outgoing = self._connecting[flow] = _Outgoing(self, flow, domain or flow.remote[0])
+        outgoing.connect()
 
     # -- what connections tell ---------------------------------------------------------------------------------------
 
@@ -157,7 +173,7 @@ class Connections:
         outgoing = self._connecting.pop(flow, None)
         if outgoing is not None:
             outgoing.give_up()
-        for key in (*flow.aliases, (flow.transport, *flow.remote)):
+        for key in (*flow.aliases, _key(flow.transport, *flow.remote)):
             if self._flows.get(key) is flow:
                 del self._flows[key]
 
@@ -192,51 +208,43 @@ class Connections:
 
 
 class AcceptingFactory(Factory[StreamConnection]):
-    """For a listening socket bound to ``bound``."""
+    """For a listening socket bound to ``bound``; ``build`` makes the protocol of a connection."""
 
     noisy = False
 
-    def __init__(self, connections: Connections, transport: str, bound: Address) -> None:
+    def __init__(
+        self, connections: Connections, transport: str, bound: Address, build: Build = StreamConnection
+    ) -> None:
         self._connections = connections
         self._transport = transport
         self._bound = bound
+        self._build = build
 
     def buildProtocol(self, addr: IAddress | None) -> StreamConnection | None:
         host, port = getattr(addr, "host", ""), getattr(addr, "port", 0)
-        return self._connections.accept(self._transport, self._bound, (host, port))
+        return self._connections.accept(self._transport, self._bound, (host, port), self._build)
 
 
 class _Outgoing(ClientFactory[StreamConnection]):
-    """Tries the addresses of a host, one after the other."""
+    """One attempt to connect; over TLS to a server of ``domain``."""
 
     noisy = False
 
-    def __init__(self, connections: Connections, flow: StreamFlow, host: str, port: int) -> None:
+    def __init__(self, connections: Connections, flow: StreamFlow, domain: str) -> None:
         self._connections = connections
         self._flow = flow
-        self._host = host
-        self._port = port
-        self._remaining: list[str] = []
+        self._domain = domain
         self._connector: IConnector | None = None
 
-    def try_addresses(self, addresses: Addresses) -> None:
-        """Begin: what the resolver found."""
-        self._remaining = list(addresses)
-        self._try_next(f"{self._host} has no address")
-
-    def _try_next(self, reason: str) -> None:
-        if not self._flow.is_open:
-            return
-        if not self._remaining:
-            self._flow.end(reason)
-            return
+    def connect(self) -> None:
         connections = self._connections
         factory: ClientFactory[Any] = self
         if self._flow.is_secure:
-            factory = client_factory(connections.trust, self._host, self, connections.reactor)
-        timeout = connections.limits.connect_seconds
-        address = self._remaining.pop(0)
-        self._connector = connections.reactor.connectTCP(address, self._port, factory, timeout=timeout)
+            factory = client_factory(connections.trust, self._domain, self, connections.reactor)
+        host, port = self._flow.remote
+        self._connector = connections.reactor.connectTCP(
+            host, port, factory, timeout=connections.limits.connect_seconds
+        )
 
     def give_up(self) -> None:
         if self._connector is not None:
@@ -246,4 +254,4 @@ class _Outgoing(ClientFactory[StreamConnection]):
         return StreamConnection(self._connections, self._flow) if self._flow.is_open else None
 
     def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:
-        self._try_next(f"connecting failed: {reason.getErrorMessage()}")
+        self._flow.end(f"connecting failed: {reason.getErrorMessage()}")

@@ -16,6 +16,8 @@ from gosip_py.sip.message import Request, Response
 
 __all__ = ["Address", "Flow", "Target", "TransportUser"]
 
+KEEP_ALIVE = b"\r\n\r\n"  # RFC 3261 7.5, RFC 5626 3.5.1
+
 Address = tuple[str, int]  # numeric host without brackets, port
 
 
@@ -24,15 +26,17 @@ class Flow:
 
     ``via_head`` is our Via value up to the branch (``SIP/2.0/UDP 192.0.2.1:5060;rport;branch=``); ``sent_by`` the
     host and port in it; ``record_route`` the value that brings later requests of a dialog back to the same socket
-    (``<sip:192.0.2.1:5060;transport=tcp;lr>``).
+    (``<sip:192.0.2.1:5060;transport=tcp;lr>``). ``identities`` are the SIP domains and user URIs that the verified
+    certificate of a client names (RFC 5922 7.1), empty where nobody showed one.
     """
 
     __slots__ = ("local", "record_route", "remote", "sent_by", "transport", "via_head")
 
     is_reliable = False
     is_secure = False
+    identities: tuple[str, ...] = ()
 
-    transport: str  # "UDP", "TCP", "TLS"
+    transport: str  # "UDP", "TCP", "TLS", "WS", "WSS"
     local: Address
     remote: Address
     via_head: str
@@ -48,6 +52,10 @@ class Flow:
         """Hand ``data`` to the socket. Never blocks, never raises: failures go to the user as ``flow_failed``."""
         raise NotImplementedError
 
+    def keep_alive(self) -> None:
+        """Send what is no message, so that a NAT on the way keeps the way open. Never raises, as `send`."""
+        self.send(KEEP_ALIVE)
+
     def answering(self, via: Via) -> Flow:
         """The flow for responses to a request with this top Via that arrived here (RFC 3261 18.2.2, RFC 3581 4)."""
         raise NotImplementedError
@@ -55,12 +63,19 @@ class Flow:
 
 @attrs.frozen
 class Target:
-    """Where a request should go: numeric or named host; ``flow`` is tried first while it is open (RFC 5626 5.3)."""
+    """Where a request should go: numeric or named host; ``flow`` is tried first while it is open (RFC 5626 5.3).
+
+    What a URI leaves open is found out by `Locator` (RFC 3263 4): an empty ``transport``, which must be one with TLS if
+    ``is_secure``, and ``port`` 0. ``domain`` is the name that was asked for, where ``host`` is an address that was
+    found for it: a certificate must name it (RFC 5922 4).
+    """
 
     transport: str
     host: str
     port: int
     flow: Flow | None = None
+    domain: str = ""
+    is_secure: bool = False
 
 
 class TransportUser(Protocol):

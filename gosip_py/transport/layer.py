@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from functools import partial
 from typing import Any
 
 import attrs
@@ -12,17 +13,22 @@ from twisted.internet.interfaces import IDelayedCall, IListeningPort
 from gosip_py.metrics import Metrics
 from gosip_py.transport.addressing import Addressing, Advertising, numeric_address
 from gosip_py.transport.admission import Limits
-from gosip_py.transport.connections import AcceptingFactory, Connections, bind_tcp
+from gosip_py.transport.connections import AcceptingFactory, Build, Connections, bind_tcp
 from gosip_py.transport.counts import TransportCounts
+from gosip_py.transport.dns import NameServers
 from gosip_py.transport.flow import Address, Flow, Target, TransportUser
-from gosip_py.transport.named import NamedFlow
+from gosip_py.transport.hosts import HostAddresses
+from gosip_py.transport.locate import Locator
 from gosip_py.transport.reactor import ITransportReactor
 from gosip_py.transport.receiver import Receiver
 from gosip_py.transport.reports import FailureReports
-from gosip_py.transport.resolve import Addresses, Resolver
+from gosip_py.transport.resolve import Resolver
+from gosip_py.transport.tcp import StreamConnection
 from gosip_py.transport.tls import ContextSource, TlsTrust, server_factory
-from gosip_py.transport.udp import UdpFlow, UdpSocket, bind_udp
+from gosip_py.transport.udp import UdpSocket, bind_udp
+from gosip_py.transport.unreachable import UnreachableFlow
 from gosip_py.transport.via import bare_host, uri_host
+from gosip_py.transport.websocket import WebSocketConnection
 
 __all__ = ["LARGEST_OVER_UDP", "Listener", "TransportLayer"]
 
@@ -47,7 +53,8 @@ class Listener:
 class TransportLayer:
     """Set ``user``, then listen, then ask for flows. ``async stop()`` at the end.
 
-    ``limits`` bound the connections, ``trust`` says whom outgoing TLS connections believe.
+    ``limits`` bound the connections, ``trust`` says whom outgoing TLS connections believe. ``dns_servers`` are asked in
+    place of the system's, each ``address:port``. ``locator`` finds out where targets are.
     """
 
     def __init__(
@@ -57,9 +64,12 @@ class TransportLayer:
         advertising: Advertising = Advertising(),  # noqa: B008 # frozen
         limits: Limits = Limits(),  # noqa: B008 # frozen
         trust: TlsTrust = TlsTrust(),  # noqa: B008 # frozen
+        dns_servers: tuple[str, ...] = (),
     ) -> None:
         self.counts = TransportCounts(metrics)
-        self.resolver = Resolver(reactor, reactor.nameResolver)
+        self._name_servers = NameServers(reactor, dns_servers)
+        hosts = HostAddresses(self._name_servers, Resolver(reactor, reactor.nameResolver))
+        self.locator = Locator(reactor, self._name_servers, hosts, self._families)
         self._reactor = reactor
         self._addressing = Addressing(advertising)
         self._receiver = Receiver(self.counts, self._addressing.issued)
@@ -69,7 +79,6 @@ class TransportLayer:
             self._receiver,
             self.counts,
             self._addressing,
-            self.resolver,
             self._reports.report,
             limits,
             trust,
@@ -113,10 +122,26 @@ class TransportLayer:
         """Accept TLS connections with the certificates of ``source``; as `listen_udp`."""
         return self._accept("TLS", host, port, lambda factory: server_factory(source, factory, self._reactor))
 
-    def _accept(self, transport: str, host: str, port: int, wrap: Callable[[AcceptingFactory], Any]) -> Listener:
+    def listen_ws(self, host: str, port: int, origins: Collection[str] = ()) -> Listener:
+        """Accept WebSockets from pages of these ``origins``, of any when there are none; as `listen_udp`."""
+        return self._accept("WS", host, port, lambda factory: factory, _websocket_of(origins))
+
+    def listen_wss(self, host: str, port: int, source: ContextSource, origins: Collection[str] = ()) -> Listener:
+        """Accept secure WebSockets with the certificates of ``source``; as `listen_ws`."""
+        build = _websocket_of(origins)
+        return self._accept("WSS", host, port, lambda factory: server_factory(source, factory, self._reactor), build)
+
+    def _accept(
+        self,
+        transport: str,
+        host: str,
+        port: int,
+        wrap: Callable[[AcceptingFactory], Any],
+        build: Build = StreamConnection,
+    ) -> Listener:
         with bind_tcp(bare_host(host), port) as bound:
             address: Address = bound.getsockname()[:2]
-            factory = wrap(AcceptingFactory(self._connections, transport, address))
+            factory = wrap(AcceptingFactory(self._connections, transport, address, build))
             accepting = self._reactor.adoptStreamPort(bound.fileno(), bound.family, factory)
         self._accepting.append(accepting)
         self._connections.note_listening(transport, address)
@@ -169,41 +194,44 @@ class TransportLayer:
     def flow_to(self, target: Target, size: int, allow_upgrade: bool = True) -> Flow:
         """The flow for a request of ``size`` octets, at once; one that cannot be had is reported as failed afterwards.
 
-        A request too large for UDP gets a TCP flow (RFC 3261 18.1.1). When that fails, ask again without
-        ``allow_upgrade`` and send with the Via of the flow that then comes.
+        ``target`` has an open flow, or is one that the locator gave: its host is an address. A request too large for
+        UDP gets a TCP flow (RFC 3261 18.1.1). When that fails, ask again without ``allow_upgrade`` and send with the
+        Via of the flow that then comes.
         """
         if target.flow is not None and target.flow.is_open:
             return target.flow
         transport = target.transport.upper()
-        if transport in ("TCP", "TLS"):
-            return self._connections.flow_to(transport, target.host, target.port)
+        if transport in ("TCP", "TLS", "WS", "WSS"):
+            return self._connections.flow_to(transport, target.host, target.port, target.domain)
         if size > LARGEST_OVER_UDP and allow_upgrade and transport == "UDP":
             return self._connections.flow_to("TCP", target.host, target.port)
         return self._udp_flow(target)
 
     def _udp_flow(self, target: Target) -> Flow:
-        known = self.resolver.known(target.host) if target.transport.upper() == "UDP" else ()
-        flow = None if known is None else self._choose(known, target.port)
-        if flow is not None:
-            return flow
+        address = numeric_address(target.host) if target.transport.upper() == "UDP" else None
+        host = "" if address is None else str(address)
+        udp = self._socket_towards(host) if host else None
+        if udp is not None:
+            try:
+                return udp.flow_for((host, target.port))
+            except (OSError, ValueError):
+                pass  # an IPv6 zone that this machine does not have
+        return self._unreachable(target)
+
+    def _unreachable(self, target: Target) -> Flow:
         local = self._sockets[0].local if self._sockets else ("0.0.0.0", 5060)
         identity = self._addressing.identity("UDP", *local, target.host)
-        named = NamedFlow(identity, local, (bare_host(target.host), target.port), self._choose, self._reports.report)
-        if known is None:
-            self.resolver.resolve(target.host, named.found)
-        else:
-            named.found(())
-        return named
+        remote = (bare_host(target.host), target.port)
+        reason = f"none of our UDP sockets reaches {remote[0]}"
+        flow = UnreachableFlow(identity, local, remote, reason, self._reports.report)
+        self._reports.report(flow, reason)
+        return flow
 
-    def _choose(self, addresses: Addresses, port: int) -> UdpFlow | None:
-        """The flow to the first of the addresses for which there is a socket."""
-        for host in addresses:
-            udp = self._socket_towards(host)
-            if udp is not None:
-                try:
-                    return udp.flow_for((host, port))
-                except (OSError, ValueError):
-                    continue  # an IPv6 zone that this machine does not have
+    def datagram_flow(self, local: Address, remote: Address) -> Flow | None:
+        """The flow to ``remote`` from our UDP socket at ``local``; None when there is no such socket any more."""
+        for udp in self._sockets:
+            if udp.local == local and udp.is_open:
+                return udp.flow_for(remote)
         return None
 
     def _socket_towards(self, host: str) -> UdpSocket | None:
@@ -213,6 +241,21 @@ class TransportLayer:
             source = self._addressing.source_towards(host)
             found.sort(key=lambda udp: udp.local[0] != source)
         return found[0] if found else None
+
+    def _families(self, transport: str) -> tuple[int, ...]:
+        """The IP versions of our sockets for a transport; IPv6 first where there is a way into its world (RFC 6724 6).
+
+        Over TCP and TLS also those of the others: for our Vias must name an address at which somebody of ours listens.
+        """
+        listening = [each for each in self._listeners if each.transport == transport]
+        if not listening and transport == "UDP":
+            return ()
+        hosts = [each.host for each in listening or self._listeners]
+        has_four = any(":" not in host for host in hosts)
+        has_six = any(":" in host for host in hosts)
+        if has_four and has_six:
+            return (6, 4) if self._addressing.has_ipv6_route() else (4, 6)
+        return (6,) if has_six else (4,)
 
     # -- time and end ------------------------------------------------------------------------------------------------
 
@@ -227,6 +270,8 @@ class TransportLayer:
     async def stop(self) -> None:
         """Listen no more, send what waits, close everything. Failures are not reported any more."""
         self._reports.stop()
+        self.locator.stop()
+        self._name_servers.stop()
         if self._sweep is not None:
             self._sweep.cancel()
             self._sweep = None
@@ -245,3 +290,7 @@ class TransportLayer:
         """Which hosts are ours changes with the listeners and with the machine's addresses."""
         self._local.clear()
         self._hosts.clear()
+
+
+def _websocket_of(origins: Collection[str]) -> Build:
+    return partial(WebSocketConnection, origins=frozenset(origin.lower() for origin in origins))

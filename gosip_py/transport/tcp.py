@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Protocol as Interface
 from typing import cast
 
+from OpenSSL import SSL
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.interfaces import IHandshakeListener, IPushProducer
 from twisted.internet.protocol import Protocol, connectionDone
@@ -25,9 +26,13 @@ from gosip_py.transport.admission import Limits
 from gosip_py.transport.counts import TransportCounts
 from gosip_py.transport.flow import Address, Flow
 from gosip_py.transport.receiver import Receiver
+from gosip_py.transport.tls import Encrypted, PeerRefused, fault_text, peer_of
 from gosip_py.transport.via import response_address
 
-__all__ = ["StreamConnection", "StreamFlow", "StreamOwner", "TlsFlow"]
+__all__ = ["FlowKey", "StreamConnection", "StreamFlow", "StreamOwner", "TlsFlow"]
+
+FlowKey = tuple[str, str, int, str]
+"""Transport, host and port of a peer, and the domain that its certificate was asked to name."""
 
 _PONG = b"\r\n"
 # Up to three octets may be line ends that wait to become a ping; they are no message that was begun.
@@ -66,7 +71,7 @@ class StreamOwner(Interface):
 class StreamFlow(Flow):
     """A TCP connection to a peer: being made, open, or ended for good."""
 
-    __slots__ = ("_connection", "_end", "_owner", "_queue", "_queued", "aliases")
+    __slots__ = ("_connection", "_end", "_owner", "_queue", "_queued", "aliases", "identities")
 
     is_reliable = True
 
@@ -77,7 +82,8 @@ class StreamFlow(Flow):
         self.via_head = identity.via_head
         self.sent_by = identity.sent_by
         self.record_route = identity.record_route
-        self.aliases: tuple[tuple[str, str, int], ...] = ()  # keys under which the table finds it, beside its remote
+        self.aliases: tuple[FlowKey, ...] = ()  # keys under which the table finds it, beside its remote
+        self.identities: tuple[str, ...] = ()
         self._owner = owner
         self._connection: StreamConnection | None = None
         self._end = ""
@@ -112,13 +118,13 @@ class StreamFlow(Flow):
         return self._owner.flow_to_address(self.transport, response_address(via))
 
     def attach(self, connection: StreamConnection, local: Address, remote: Address) -> None:
-        """The connection is made: what waited for it is sent."""
+        """The connection is ready: what waited for it is sent."""
         self._connection = connection
         self.local = local
         self.remote = remote
         queue, self._queue, self._queued = self._queue, [], 0
-        if queue:
-            connection.write(b"".join(queue))
+        for data in queue:
+            connection.write(data)
 
     def end(self, reason: str) -> None:
         """Nothing can be sent any more; the user hears it once."""
@@ -181,17 +187,43 @@ class StreamConnection(Protocol):
         self._wire.setTcpNoDelay(True)
         self._wire.setTcpKeepAlive(True)
         self._wire.registerProducer(self, True)
-        host, peer = self._wire.getHost(), self._wire.getPeer()
         self._owner.opened(self)
-        self.flow.attach(self, (host.host, host.port), (peer.host, peer.port))
+        if not self._is_handshaking:
+            self._attach()
 
     def handshakeCompleted(self) -> None:
+        """TLS is up; nothing was written before it is known who the peer is (RFC 5922 7.3)."""
+        try:
+            peer = peer_of(cast(Encrypted, self.transport))
+        except PeerRefused as refusal:
+            self.flow.end(str(refusal))
+            self.abort()
+            return
+        if self.admitted_host:
+            self.flow.identities = peer.texts
+        self._encrypted()
+
+    def _encrypted(self) -> None:
         self._is_handshaking = False
+        self._attach()
+
+    def _attach(self) -> None:
+        """Give the flow its connection, unless it ended while there was none."""
+        if not self.flow.is_open:
+            self.abort()
+            return
+        host, peer = self._wire.getHost(), self._wire.getPeer()
+        self.flow.attach(self, (host.host, host.port), (peer.host, peer.port))
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.is_open = False
         self._owner.ended(self)
-        self.flow.end(reason.getErrorMessage())
+        self.flow.end(self._why(reason))
+
+    def _why(self, reason: Failure) -> str:
+        if isinstance(reason.value, SSL.Error):
+            return fault_text(cast(Encrypted, self.transport), reason.value)
+        return f"{'during the handshake: ' if self._is_handshaking else ''}{reason.getErrorMessage()}"
 
     def close(self) -> None:
         """Close after what was written has been sent."""
@@ -223,16 +255,18 @@ class StreamConnection(Protocol):
     def dataReceived(self, data: bytes) -> None:
         if self._closing_at is not None:
             return
-        self._is_active = True
         try:
-            found = self._framer.feed(data)
-            for item in found:
-                self._receive(item)
+            self._take(data)
         except Exception:
             self._owner.counts.internal_errors += 1
             self.log.failure("a stream from {host} broke us", host=self.flow.remote[0])
             self.abort()
-            return
+
+    def _take(self, data: bytes) -> None:
+        self._is_active = True
+        found = self._framer.feed(data)
+        for item in found:
+            self._receive(item)
         held = self._framer.bytes_held
         if not held or (held <= _LINE_ENDS_HELD and data[-1:] in b"\r\n"):
             self._begun_at = None

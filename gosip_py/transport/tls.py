@@ -1,15 +1,18 @@
 """TLS around connections, in both directions (RFC 3261 26.3, RFC 5922).
 
 The server asks its source for a context at each connection, so that a renewed certificate is served without a restart.
-The client verifies the peer against the name or address that it connects to.
+OpenSSL verifies who vouches for a certificate; whom it is for is asked by `peer_of` once the handshake is complete, and
+nothing is written before that.
 """
 
 from __future__ import annotations
 
-from typing import Protocol
+from functools import lru_cache
+from typing import Any, Protocol
 
 import attrs
 from OpenSSL import SSL
+from OpenSSL.crypto import X509
 from twisted.internet import ssl
 from twisted.internet.interfaces import (
     IAddress,
@@ -18,10 +21,23 @@ from twisted.internet.interfaces import (
     IProtocolFactory,
     IReactorTime,
 )
-from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
+from twisted.protocols.tls import BufferingTLSTransport, TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from zope.interface import implementer
 
-__all__ = ["ContextSource", "TlsTrust", "client_factory", "server_factory"]
+from gosip_py.certs.verification import Inspection, note_fault
+from gosip_py.transport.addressing import numeric_address
+from gosip_py.transport.identities import SipIdentities, identities_of
+
+__all__ = [
+    "ContextSource",
+    "Encrypted",
+    "PeerRefused",
+    "TlsTrust",
+    "client_factory",
+    "fault_text",
+    "peer_of",
+    "server_factory",
+]
 
 
 class ContextSource(Protocol):
@@ -32,12 +48,45 @@ class ContextSource(Protocol):
         """The context for a connection that begins now."""
 
 
-@attrs.frozen
+class Encrypted(Protocol):
+    """What we use of a connection behind TLS that one of the factories here made."""
+
+    inspection: Inspection
+
+    def getHandle(self) -> SSL.Connection: ...
+
+
+class PeerRefused(Exception):
+    """The certificate of a peer is not for whom we asked for; the text says for whom it is."""
+
+
+@attrs.frozen(eq=False)  # found again by what it is: contexts are kept for each
 class TlsTrust:
-    """Whom our outgoing connections believe: ``roots`` in place of the platform's; anybody without ``verify_peer``."""
+    """Whom our outgoing connections believe: ``roots`` in place of the platform's; anybody without ``verify_peer``.
+
+    ``allow_wildcards`` takes a certificate for ``*.example.com`` for one of each host below, against RFC 5922 7.2:
+    some carriers have no other.
+    """
 
     verify_peer: bool = True
     roots: tuple[ssl.Certificate, ...] = ()
+    allow_wildcards: bool = False
+
+
+@lru_cache(maxsize=16)  # reading the platform's roots takes longer than a handshake
+def _client_context(trust: TlsTrust) -> SSL.Context:
+    context = SSL.Context(SSL.TLS_CLIENT_METHOD)
+    context.set_min_proto_version(SSL.TLS1_2_VERSION)
+    if not trust.verify_peer:
+        return context
+    context.set_verify(SSL.VERIFY_PEER, note_fault)
+    store = context.get_cert_store()
+    if trust.roots and store is not None:
+        for root in trust.roots:
+            store.add_cert(X509.from_cryptography(root.original.to_cryptography()))
+    else:
+        context.set_default_verify_paths()
+    return context
 
 
 @implementer(IOpenSSLServerConnectionCreator)
@@ -50,18 +99,33 @@ class _ServerCreator:
 
 
 @implementer(IOpenSSLClientConnectionCreator)
-class _UnverifiedCreator:
-    """Encrypts, and believes anybody."""
+class _ClientCreator:
+    """Asks for ``domain``, by name where it is one (RFC 6066 3), and notes it for `peer_of`."""
 
-    def __init__(self) -> None:
-        self._context = SSL.Context(SSL.TLS_METHOD)
-        self._context.set_min_proto_version(SSL.TLS1_2_VERSION)
+    def __init__(self, trust: TlsTrust, domain: str) -> None:
+        self._trust = trust
+        self._domain = domain
 
     def clientConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
-        return SSL.Connection(self._context, None)
+        connection = SSL.Connection(_client_context(self._trust), None)
+        if isinstance(tlsProtocol, _Connection):
+            tlsProtocol.inspection = Inspection(self._domain, self._trust.allow_wildcards)
+        if numeric_address(self._domain) is None:
+            connection.set_tlsext_host_name(self._domain.encode("ascii", "replace"))
+        return connection
+
+
+class _Connection(BufferingTLSTransport):
+    """Twisted makes it the application data of the connection that it encrypts with."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.inspection = Inspection()
 
 
 class _Factory(TLSMemoryBIOFactory):
+    protocol: type[TLSMemoryBIOProtocol] = _Connection
+
     def buildProtocol(self, addr: IAddress | None) -> TLSMemoryBIOProtocol | None:  # type: ignore[override]
         """None refuses the connection, as the interface has it; Twisted's own factory would wrap it."""
         protocol = self.wrappedFactory.buildProtocol(addr)
@@ -73,13 +137,34 @@ def server_factory(source: ContextSource, factory: IProtocolFactory, clock: IRea
     return _Factory(_ServerCreator(source), False, factory, clock)
 
 
-def client_factory(trust: TlsTrust, host: str, factory: IProtocolFactory, clock: IReactorTime) -> TLSMemoryBIOFactory:
-    """``factory`` behind TLS towards ``host``, which its certificate must name (RFC 5922 7.1). TLS 1.2 is the least."""
-    creator: IOpenSSLClientConnectionCreator
-    if not trust.verify_peer:
-        creator = _UnverifiedCreator()
-    elif trust.roots:
-        creator = ssl.optionsForClientTLS(host, ssl.trustRootFromCertificates(trust.roots))
-    else:
-        creator = ssl.optionsForClientTLS(host, ssl.platformTrust())
-    return _Factory(creator, True, factory, clock)
+def client_factory(trust: TlsTrust, domain: str, factory: IProtocolFactory, clock: IReactorTime) -> TLSMemoryBIOFactory:
+    """``factory`` behind TLS towards a server of ``domain``: the host of the URI, before any look-up (RFC 5922 7.3).
+
+    The protocols of ``factory`` must ask `peer_of` when their handshake is complete.
+    """
+    return _Factory(_ClientCreator(trust, domain), True, factory, clock)
+
+
+def peer_of(wire: Encrypted) -> SipIdentities:
+    """Whom the verified certificate of the peer names; nobody when it showed none, or none was asked for.
+
+    PeerRefused when we asked for somebody else (RFC 5922 7.3).
+    """
+    connection = wire.getHandle()
+    if not connection.get_verify_mode() & SSL.VERIFY_PEER:
+        return SipIdentities()
+    certificate = connection.get_peer_certificate(as_cryptography=True)
+    identities = SipIdentities() if certificate is None else identities_of(certificate)
+    domain = wire.inspection.domain
+    if domain is not None and not identities.name(domain, wire.inspection.allow_wildcards):
+        named = ", ".join(map(str, (*identities.domains, *identities.addresses))) or "nobody"
+        raise PeerRefused(f"the certificate of the peer is not for {domain} but for {named[:200]}")
+    return identities
+
+
+def fault_text(wire: Encrypted, error: SSL.Error) -> str:
+    """Why TLS failed, in words."""
+    errors = error.args[0] if error.args and isinstance(error.args[0], list) else ()
+    text = str(errors[-1][-1]) if errors else "the peer ended it"
+    noted = wire.inspection.fault
+    return f"TLS failed: {text}{f' ({noted})' if noted else ''}"

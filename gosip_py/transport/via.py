@@ -9,7 +9,7 @@ from gosip_py.sip.message import Request
 
 __all__ = ["DEFAULT_PORTS", "bare_host", "mark_via", "response_address", "uri_host"]
 
-DEFAULT_PORTS = {"UDP": 5060, "TCP": 5060, "TLS": 5061}
+DEFAULT_PORTS = {"UDP": 5060, "TCP": 5060, "TLS": 5061, "WS": 80, "WSS": 443}  # RFC 3261 19.1.2, RFC 7118 5.5
 
 
 def bare_host(host: str) -> str:

@@ -6,7 +6,7 @@ from ipaddress import ip_network
 from typing import cast
 
 from twisted.internet import reactor
-from twisted.internet.defer import DeferredList
+from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint, serverFromString
 from twisted.internet.interfaces import ITCPTransport
 from twisted.internet.protocol import Factory, Protocol
@@ -14,7 +14,6 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from gosip_py.metrics import Metrics
-from gosip_py.sip.headers import parse_via
 from gosip_py.sip.parser import parse_message
 from gosip_py.transport.addressing import Advertising
 from gosip_py.transport.admission import Limits
@@ -100,12 +99,13 @@ class TcpTests(LayerTestCase):
         self.assertFalse(flow.is_open)
         self.assertEqual(len(self.user.failures), 1)
 
-    async def test_a_name_that_does_not_exist_is_reported_once(self) -> None:
+    async def test_a_name_is_no_address_and_each_send_is_told_once(self) -> None:
         self.layer.listen_udp("127.0.0.1", 0)
         for transport in ("UDP", "TCP"):
             flow = self.layer.flow_to(Target(transport, "nowhere.invalid", 5060), 300)
             for _ in range(100):
                 flow.send(b"x")
+            self.assertFalse(flow.is_open)
             failed, _reason = await self.user.failed.get()
             self.assertIs(failed, flow)
             flow.send(b"whoever sends on it again hears it again")
@@ -113,22 +113,27 @@ class TcpTests(LayerTestCase):
             self.assertIs(failed, flow)
         self.assertEqual(len(self.user.failures), 4)
 
-    async def test_a_name_is_resolved_and_what_was_sent_meanwhile_arrives(self) -> None:
+    async def test_the_way_to_a_name(self) -> None:
+        """By the hosts file: names of one word are never asked of name servers."""
         peer = UdpPeer()
         self.addCleanup(peer.close)
         self.layer.listen_udp("127.0.0.1", 0)
-        target = Target("UDP", "localhost", peer.port)
-        flow = self.layer.flow_to(target, 300)
-        via = parse_via("SIP/2.0/UDP 127.0.0.1;rport=5;received=127.0.0.1")
-        self.assertIs(flow.answering(via), flow)
-        flow.send(b"first")
-        flow.send(b"second")
-        self.assertEqual([await peer.received.get(), await peer.received.get()], [b"first", b"second"])
-        self.assertEqual(flow.remote, ("127.0.0.1", peer.port))
-        self.assertIs(flow.answering(via), flow)
-        self.assertTrue(flow.is_open)
-        self.layer.flow_to(target, 300).send(b"third")
-        self.assertEqual(await peer.received.get(), b"third")
+        found: Deferred[tuple[Target, ...]] = Deferred()
+        self.layer.locator.locate(Target("", "localhost", peer.port), found.callback)
+        (hop,) = await found
+        self.assertEqual(hop, Target("UDP", "127.0.0.1", peer.port, domain="localhost"))
+        self.layer.flow_to(hop, 300).send(b"first")
+        self.assertEqual(await peer.received.get(), b"first")
+
+    async def test_addresses_of_families_that_have_no_socket_are_not_found(self) -> None:
+        for listen, families in ((self.layer.listen_udp, ("::1",)), (self.layer.listen_tcp, ("::1", "127.0.0.1"))):
+            for host in families:
+                listen(host, 0)
+        self.assertEqual(self.layer._families("UDP"), (6,))
+        self.assertEqual(sorted(self.layer._families("TCP")), [4, 6])
+        self.assertEqual(sorted(self.layer._families("TLS")), [4, 6])
+        self.assertEqual(self.new_layer()._families("UDP"), ())
+        self.assertEqual(self.new_layer()._families("TCP"), (4,))
 
     async def test_the_peer_closes_while_we_send(self) -> None:
         port = self.layer.listen_tcp("127.0.0.1", 0).port

@@ -12,11 +12,11 @@ from gosip_py.sip.errors import ParseError
 from gosip_py.sip.uri import parse_uri
 from gosip_py.transport.flow import Target
 from gosip_py.transport.resolve import Resolver, target_of
+from tests.conformance import conforms
 
 
 class TargetTests(SynchronousTestCase):
-    """RFC 3263 4.1, 4.2; RFC 5630 3.1.3."""
-
+    @conforms("RFC 3263 4.1", "RFC 3263 4.2", "RFC 5630 3.1.3")
     def test_every_case(self) -> None:
         cases = {
             "sip:bob@192.0.2.1": ("UDP", "192.0.2.1", 5060),
@@ -26,11 +26,34 @@ class TargetTests(SynchronousTestCase):
             "sips:bob@192.0.2.1": ("TLS", "192.0.2.1", 5061),
             "sips:bob@192.0.2.1:5090;transport=tcp": ("TLS", "192.0.2.1", 5090),
             "sip:bob@[2001:db8::1]": ("UDP", "2001:db8::1", 5060),
-            "sip:bob@PBX.example.com": ("UDP", "pbx.example.com", 5060),
+            "sip:bob@PBX.example.com:5060": ("UDP", "pbx.example.com", 5060),
+            "sips:bob@pbx.example.com:5071": ("TLS", "pbx.example.com", 5071),
             "sip:bob@example.com;maddr=192.0.2.7": ("UDP", "192.0.2.7", 5060),
         }
         for text, expected in cases.items():
             self.assertEqual(target_of(parse_uri(text)), Target(*expected), text)
+
+    @conforms("RFC 3263 4.1", "RFC 3263 4.2")
+    def test_what_is_left_open_for_dns(self) -> None:
+        cases = {
+            "sip:bob@PBX.example.com": Target("", "pbx.example.com", 0),
+            "sip:bob@example.com;transport=tcp": Target("TCP", "example.com", 0),
+            "sips:bob@example.com": Target("", "example.com", 0, is_secure=True),
+            "sips:bob@example.com;transport=tcp": Target("TLS", "example.com", 0),
+            "sip:bob@192.0.2.1;maddr=example.com": Target("", "example.com", 0),
+        }
+        for text, expected in cases.items():
+            self.assertEqual(target_of(parse_uri(text)), expected, text)
+
+    def test_the_transport_that_a_contact_was_registered_by(self) -> None:
+        cases = {
+            "sip:bob@192.0.2.1": Target("TCP", "192.0.2.1", 5060),
+            "sip:bob@example.com": Target("TCP", "example.com", 0),
+            "sip:bob@example.com;transport=udp": Target("UDP", "example.com", 0),
+            "sips:bob@example.com": Target("TLS", "example.com", 0),
+        }
+        for text, expected in cases.items():
+            self.assertEqual(target_of(parse_uri(text), "TCP"), expected, text)
 
     def test_what_cannot_be_served(self) -> None:
         for text in ("tel:+15551234", "sip:bob@192.0.2.1;transport=sctp"):

@@ -22,7 +22,6 @@ from gosip_py.transport.flow import Flow
 from gosip_py.transport.reactor import ITransportReactor
 from gosip_py.transport.receiver import Receiver
 from gosip_py.transport.reports import FailureReports
-from gosip_py.transport.resolve import Resolver
 from gosip_py.transport.tcp import StreamConnection
 from gosip_py.transport.tls import TlsTrust
 from tests.transport.peers import WaitingUser, options
@@ -67,13 +66,11 @@ class StreamTestCase(SynchronousTestCase):
         receiver = Receiver(self.counts, addressing.issued)
         self.user = receiver.user = WaitingUser(status=200)
         reports = FailureReports(self.reactor, receiver, self.counts)
-        resolver = Resolver(self.reactor, self.reactor.nameResolver)
         self.connections = Connections(
             cast(ITransportReactor, self.reactor),
             receiver,
             self.counts,
             addressing,
-            resolver,
             reports.report,
             self.limits,
             TlsTrust(),
@@ -299,26 +296,31 @@ class ConnectingTests(StreamTestCase):
         flow.send(b"x" * 2000)
         self.assertIsNone(self.reactor.tcpClients[-1][2].buildProtocol(None))
 
-    def test_the_addresses_of_a_name_are_tried_in_turn(self) -> None:
-        self.connections._resolver.resolve = lambda host, callback: callback(  # type: ignore[method-assign]
-            ("192.0.2.8", "192.0.2.9")
-        )
-        flow = self.connections.flow_to("TCP", "pbx.example.com", 5060)
-        for expected in ("192.0.2.8", "192.0.2.9"):
-            self.assertEqual(self.reactor.tcpClients[-1][0], expected)
-            self.assertTrue(flow.is_open)
-            self.reactor.tcpClients[-1][2].clientConnectionFailed(self.reactor.connectors[-1], Failure(OSError("no")))
+    def test_a_connection_that_is_refused_fails_once(self) -> None:
+        flow = self.connections.flow_to("TCP", "192.0.2.8", 5060)
+        self.reactor.tcpClients[-1][2].clientConnectionFailed(self.reactor.connectors[-1], Failure(OSError("no")))
         self.assertFalse(flow.is_open)
         self.reactor.advance(0)
-        self.assertEqual(len(self.user.failures), 1)
+        self.assertEqual(self.user.failures, [(flow, "connecting failed: no")])
         self.assertEqual(self.connections._flows, {})
 
-    def test_a_name_without_an_address_fails(self) -> None:
-        self.connections._resolver.resolve = lambda host, callback: callback(())  # type: ignore[method-assign]
-        flow = self.connections.flow_to("TCP", "nowhere.example.com", 5060)
+    def test_a_name_is_no_address(self) -> None:
+        flow = self.connections.flow_to("TCP", "pbx.example.com", 5060)
         self.assertFalse(flow.is_open)
         self.reactor.advance(0)
-        self.assertEqual(self.user.failures, [(flow, "nowhere.example.com has no address")])
+        self.assertEqual(self.user.failures, [(flow, "pbx.example.com is no address")])
+        self.assertEqual((self.connections._flows, self.reactor.tcpClients), ({}, []))
+
+    def test_over_tls_each_domain_has_a_connection_of_its_own(self) -> None:
+        one = self.connections.flow_to("TLS", "192.0.2.9", 5061, "example.com")
+        self.assertIs(self.connections.flow_to("TLS", "192.0.2.9", 5061, "example.com"), one)
+        other = self.connections.flow_to("TLS", "192.0.2.9", 5061, "example.org")
+        self.assertIsNot(other, one)
+        self.assertIsNot(self.connections.flow_to("TLS", "192.0.2.9", 5061), other)
+        self.assertIs(
+            self.connections.flow_to("TCP", "192.0.2.9", 5060, "example.com"),
+            self.connections.flow_to("TCP", "192.0.2.9", 5060, "example.org"),
+        )
 
 
 class DeadlineTests(StreamTestCase):
