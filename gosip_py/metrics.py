@@ -18,7 +18,18 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 from twisted.logger import Logger
 
-__all__ = ["CONTENT_TYPE", "OTHER", "Cell", "Counter", "Gauge", "Histogram", "HistogramCell", "Metrics", "Tally"]
+__all__ = [
+    "CONTENT_TYPE",
+    "OTHER",
+    "Cell",
+    "Counter",
+    "Gauge",
+    "Histogram",
+    "HistogramCell",
+    "Levels",
+    "Metrics",
+    "Tally",
+]
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 """The media type of what `Metrics.render` returns."""
@@ -139,6 +150,16 @@ class Tally:
         yield family
 
 
+class Levels(Tally):
+    """As `Tally`, of numbers that rise and fall."""
+
+    def exposed(self) -> Iterator[Metric]:
+        family = GaugeMetricFamily(self.name, self.help, labels=self.labels)
+        for value, read in self._reads.items():
+            family.add_metric((value,), read())
+        yield family
+
+
 class Gauge:
     """A number that rises and falls: set where it changes, or read from its owner when somebody scrapes."""
 
@@ -224,7 +245,13 @@ class Metrics(Collector):
         self.call_setup_seconds = Histogram(
             "gosip_call_setup_seconds", "Time from an INVITE until its call is answered.", SETUP
         )
+        self.subscriptions = Levels("gosip_subscriptions", "Subscriptions to somebody's state.", "package")
+        self.publications = Gauge("gosip_publications", "What phones published about their users and is valid.")
         self.journal_backlog = Gauge("gosip_journal_backlog", "Journal rows waiting to be written.")
+        self.messages_waiting = Gauge("gosip_messages_waiting", "MESSAGEs kept for people who are away.")
+        self.messages_kept = Counter(
+            "gosip_kept_messages_total", "MESSAGEs kept for later, and what became of them.", ("outcome",)
+        )
 
     def _house(self) -> None:
         self.http_requests = Counter("http_requests_total", "HTTP requests answered.", ("method", "route", "status"))

@@ -7,15 +7,20 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from gosip_py.fsm import diagram
+from gosip_py.fsm import Table, diagram
+from gosip_py.messaging.custody import CUSTODY
+from gosip_py.notifier.machine import SUBSCRIPTION
 from gosip_py.transaction.machines import INVITE_CLIENT, INVITE_SERVER, NON_INVITE_CLIENT, NON_INVITE_SERVER
 
 DRAWINGS = Path(__file__).resolve().parent.parent / "docs" / "state-machines"
 
-TABLES = {
+TABLES: dict[str, Table[Any, Any, Any]] = {
+    "message-custody.md": CUSTODY,
+    "subscription.md": SUBSCRIPTION,
     "invite-client.md": INVITE_CLIENT,
     "invite-server.md": INVITE_SERVER,
     "non-invite-client.md": NON_INVITE_CLIENT,

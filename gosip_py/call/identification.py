@@ -71,11 +71,14 @@ class Identification:
         self._owners = owners
         self._domains = domains
 
-    def identify(self, transaction: ServerTransaction, request: Request) -> Caller | Refusal:
-        """Whose request this is; a challenge when that is not known yet."""
+    def identify(self, transaction: ServerTransaction, request: Request, *, as_proxy: bool) -> Caller | Refusal:
+        """Whose request this is; a challenge when that is not known yet.
+
+        It is a 407 ``as_proxy``, and a 401 of whoever answers the request (RFC 3261 22.2, 22.3).
+        """
         if self._trust.includes(transaction.flow):
             return Caller(_from_user(request), self._direction_of_trusted(request))
-        identity = self._authenticator.authenticate(request, proxy=True)
+        identity = self._authenticator.authenticate(request, proxy=as_proxy, flow=transaction.flow)
         if isinstance(identity, Refusal):
             return identity
         return self._caller(request, identity)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 
+import attrs
 from twisted.internet.interfaces import IReactorTime
 
+from gosip_py.events import EndedBy
 from gosip_py.metrics import Metrics
 from gosip_py.proxy.session import Session, Sessions
 from gosip_py.store.records import SessionRow
 from gosip_py.store.write_behind import WriteBehind
 
-__all__ = ["LiveSessions", "SessionJournal"]
+__all__ = ["LiveSession", "LiveSessions", "SessionJournal", "row_of"]
 
 Write = Callable[[Sequence[SessionRow]], Awaitable[None]]
 
@@ -40,6 +42,18 @@ class SessionJournal:
         await self._write_rows([row_of(session, self._node) for session in sessions])
 
 
+@attrs.frozen
+class LiveSession(SessionRow):
+    """A row with what is true only while the session goes on: the rest of its session timer (RFC 4028).
+
+    It expires at ``expires_at`` in epoch seconds unless ``refreshed_by`` refreshes it.
+    """
+
+    expires_at: float | None = None
+    min_se: int | None = None
+    refreshed_by: EndedBy | None = None
+
+
 class LiveSessions:
     """The sessions of now, for the API."""
 
@@ -49,7 +63,13 @@ class LiveSessions:
 
     def list(self) -> Sequence[SessionRow]:
         """Every dialog, early and active."""
-        return [row_of(session, self._node) for session in self._sessions]
+        return [self._live(session) for session in self._sessions]
+
+    def _live(self, session: Session) -> LiveSession:
+        row = attrs.asdict(row_of(session, self._node), recurse=False)
+        return LiveSession(
+            **row, expires_at=session.expires_at, min_se=session.min_se, refreshed_by=session.refreshed_by
+        )
 
 
 def row_of(session: Session, node: str) -> SessionRow:

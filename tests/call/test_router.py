@@ -10,9 +10,11 @@ from gosip_py.call.router import Destination, Elsewhere, ExtensionRouter, LocalT
 from gosip_py.events import Bus
 from gosip_py.metrics import Metrics
 from gosip_py.registrar.domains import Domains
+from gosip_py.registrar.gruu import Gruus
 from gosip_py.registrar.location import Contact, Location
 from gosip_py.sip.uri import parse_uri
 from gosip_py.transport.flow import Target
+from tests.conformance import conforms
 from tests.registrar.fakes import NOW, Addresses, RememberingWriter, StillFlow, binding, device, directory, user
 
 DOMAINS = Domains("example.com", Addresses(("192.0.2.1", 5060)))
@@ -22,7 +24,8 @@ class RouterCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.directory = directory(user(), device(), device(11, 1, "alice-soft"), user(2, "bob"), device(20, 2, "200"))
         self.location = Location(RememberingWriter(), Bus(), Metrics())
-        self.router = ExtensionRouter(self.directory, self.location, DOMAINS)
+        self.gruus = Gruus(b"a secret of these tests")
+        self.router = ExtensionRouter(self.directory, self.location, DOMAINS, self.gruus)
 
     def register(self, name: str, contact: str, device_id: int, **others: Any) -> None:
         others.setdefault("source", contact.partition("@")[2])
@@ -40,7 +43,9 @@ class RouterCase(SynchronousTestCase):
     def explanation(self, uri: str) -> str:
         found = self.find(uri)
         assert isinstance(found, Unavailable), found
-        return found.explanation
+        explanation, _, advice = found.explanation.partition(": ")
+        self.assertTrue(advice.startswith("try "))
+        return explanation
 
 
 class NameTests(RouterCase):
@@ -179,3 +184,142 @@ class NobodyTests(RouterCase):
         self.register("200", "nonsense@192.0.2.8:5060", 20, transport="TCP")
         self.register("200", "sip:b@192.0.2.8:5060", 20)
         self.assertEqual(self.rings("sip:200@example.com"), ["sip:b@192.0.2.8:5060"])
+
+
+INSTANCE = "<urn:uuid:f81d4fae-7dec-11d0-a765-00a0c91e6bf6>"
+
+
+class FlowTests(RouterCase):
+    """Several ways to one phone (RFC 5626 7)."""
+
+    def flow(self, reg_id: int, refreshed_at: float, name: str = "alice", device_id: int = 10, **others: Any) -> None:
+        contact = f"sip:f{reg_id}@10.0.0.7"
+        others = {"instance": INSTANCE, "flow": f"{reg_id};{INSTANCE}"} | others
+        self.register(name, contact, device_id, source=f"203.0.113.9:{reg_id}", refreshed_at=refreshed_at, **others)
+
+    def ways(self, uri: str = "sip:alice@example.com") -> list[list[str]]:
+        found = self.find(uri)
+        assert isinstance(found, Destination), found
+        return [[each.uri_text for each in (target, *target.fallbacks)] for target in found.targets]
+
+    @conforms("RFC 5626 7")
+    def test_one_at_a_time_the_most_recent_first(self) -> None:
+        self.flow(1, NOW - 10)
+        self.flow(2, NOW - 5)
+        self.flow(3, NOW - 20)
+        self.assertEqual(self.ways(), [["sip:f2@10.0.0.7", "sip:f1@10.0.0.7", "sip:f3@10.0.0.7"]])
+
+    @conforms("RFC 5626 7")
+    def test_other_phones_ring_as_well(self) -> None:
+        self.flow(1, NOW - 10)
+        self.flow(2, NOW - 5, instance="<urn:uuid:2>", flow="2;<urn:uuid:2>")
+        self.register("alice-soft", "sip:s@192.0.2.6:5060", 11)
+        self.assertEqual(len(self.ways()), 3)
+
+    def test_two_phones_that_claim_one_instance(self) -> None:
+        """As badly provisioned ones do: each device rings."""
+        self.flow(1, NOW, device_id=10)
+        self.flow(1, NOW, name="alice-soft", device_id=11)
+        self.assertEqual(len(self.ways()), 2)
+
+    def test_one_phone_under_two_names(self) -> None:
+        self.flow(1, NOW)
+        self.flow(1, NOW, name="alice-desk")
+        self.assertEqual(self.ways(), [["sip:f1@10.0.0.7"]])
+
+    @conforms("RFC 5627 6.1")
+    def test_what_a_rebooted_phone_left_behind(self) -> None:
+        """Without reg-id the most recently refreshed contact of the instance is selected."""
+        self.flow(1, NOW - 100, flow="")
+        self.flow(2, NOW - 1, flow="")
+        self.assertEqual(self.ways(), [["sip:f2@10.0.0.7", "sip:f1@10.0.0.7"]])
+
+    @conforms("RFC 5626 7")
+    def test_a_connection_that_is_gone_is_not_tried(self) -> None:
+        self.flow(1, NOW, transport="TCP")
+        self.assertIsInstance(self.find("sip:alice@example.com"), Unavailable)
+        self.flow(2, NOW - 50)
+        self.assertEqual(self.ways(), [["sip:f2@10.0.0.7"]])
+
+    def test_its_dialogs_stay_on_the_flow(self) -> None:
+        self.flow(1, NOW)
+        self.register("alice", "sip:lan@192.0.2.6:5060", 10)
+        found = self.find("sip:alice@example.com")
+        assert isinstance(found, Destination)
+        self.assertEqual(
+            {each.uri_text: each.stays_on_flow for each in found.targets},
+            {"sip:f1@10.0.0.7": True, "sip:lan@192.0.2.6:5060": False},
+        )
+
+
+@conforms("RFC 5627 6.1")
+class GruuTests(RouterCase):
+    public = f"sip:alice@example.com;gr={INSTANCE[1:-1]}"
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.register("alice", "sip:desk@192.0.2.5:5060", 10, instance=INSTANCE, gruu="00000001")
+        self.register("alice", "sip:soft@192.0.2.6:5060", 11, instance="<urn:uuid:2>", gruu="00000002")
+        self.register("alice-desk", "sip:own@192.0.2.5:5060", 10, instance=INSTANCE, gruu="00000003")
+
+    def temporary(self, epoch: str = "00000001", name: str = "alice", instance: str = INSTANCE) -> str:
+        return self.gruus.temporary(f"sip:{name}@example.com", instance, epoch)
+
+    def test_public(self) -> None:
+        self.assertEqual(self.rings(self.public), ["sip:desk@192.0.2.5:5060"])
+        self.assertEqual(self.rings(self.public.replace("urn:uuid:f81", "URN:UUID:F81")), ["sip:desk@192.0.2.5:5060"])
+
+    def test_of_a_device(self) -> None:
+        self.assertEqual(self.rings(self.public.replace("alice", "alice-desk")), ["sip:own@192.0.2.5:5060"])
+
+    def test_one_phone_is_meant(self) -> None:
+        found = self.find(self.public)
+        assert isinstance(found, Destination)
+        self.assertTrue(found.is_instance)
+        self.assertEqual((found.user.login, found.device), ("alice", None))
+
+    def test_public_of_nobody(self) -> None:
+        self.assertIsInstance(self.find("sip:nobody@example.com;gr=urn:uuid:1"), NotFound)
+
+    def test_public_of_a_phone_that_is_away(self) -> None:
+        self.assertEqual(self.explanation("sip:alice@example.com;gr=urn:uuid:77"), "this phone cannot be reached now")
+
+    def test_temporary(self) -> None:
+        self.assertEqual(self.rings(self.temporary()), ["sip:desk@192.0.2.5:5060"])
+        self.assertEqual(self.rings(self.temporary("00000003", "alice-desk")), ["sip:own@192.0.2.5:5060"])
+
+    def test_temporary_of_an_earlier_epoch(self) -> None:
+        uri = self.temporary("00000009")
+        self.assertEqual(self.find(uri), NotFound(parse_uri(uri).user))
+
+    def test_temporary_of_a_phone_that_has_left(self) -> None:
+        self.assertIsInstance(self.find(self.temporary(instance="<urn:uuid:77>")), NotFound)
+
+    def test_what_is_no_gruu_at_all(self) -> None:
+        for uri in ("sip:alice@example.com;gr", "sip:tgruu.x@example.com;gr", "sip:alice@example.com;gr="):
+            self.assertIsInstance(self.find(uri), NotFound, uri)
+        self.assertIsInstance(self.find(self.temporary().replace("example.com", "elsewhere.test")), Elsewhere)
+
+    def test_without_gruus_no_temporary_one_is_known(self) -> None:
+        router = ExtensionRouter(self.directory, self.location, DOMAINS)
+        self.assertIsInstance(router.find(parse_uri(self.temporary()), NOW), NotFound)
+
+    def test_nothing_tells_whose_a_temporary_one_is(self) -> None:
+        self.directory.apply_user(user(dnd=True))
+        self.assertNotIn("alice", self.explanation(self.temporary()))
+
+    def test_a_disabled_device(self) -> None:
+        self.directory.apply_device(device(enabled=False))
+        self.assertIsInstance(self.find(self.public), Unavailable)
+        self.assertIsInstance(self.find(self.public.replace("alice", "alice-desk")), Unavailable)
+
+    def test_within_a_dialog(self) -> None:
+        self.directory.apply_user(user(dnd=True))
+        self.assertIsInstance(self.find(self.public), Unavailable)
+        found = self.router.dereference(parse_uri(self.public), NOW)
+        assert isinstance(found, Destination)
+        self.assertEqual(found.targets[0].uri_text, "sip:desk@192.0.2.5:5060")
+
+    def test_within_a_dialog_what_is_none_of_ours(self) -> None:
+        for uri in ("sip:alice@example.com", self.public.replace("example.com", "elsewhere.test"), "tel:123"):
+            self.assertIsNone(self.router.dereference(parse_uri(uri), NOW), uri)

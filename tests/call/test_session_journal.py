@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
+import attrs
 from twisted.internet.defer import Deferred
 
-from gosip_py.call.session_journal import LiveSessions, SessionJournal, row_of
+from gosip_py.call.session_journal import LiveSession, LiveSessions, SessionJournal, row_of
 from gosip_py.store.records import SessionRow
+from tests.conformance import conforms
 from tests.proxy.switchboard import SwitchboardCase
 
 
@@ -27,7 +29,8 @@ class SessionJournalTests(SwitchboardCase):
         calling, called = self.talking(None, timer)
         (session,) = self.board.sessions
         (row,) = LiveSessions(self.board.sessions, "n1").list()
-        self.assertEqual(row, row_of(session, "n1"))
+        stored = row_of(session, "n1")
+        self.assertEqual({name: getattr(row, name) for name in attrs.asdict(stored)}, attrs.asdict(stored))
         self.assertEqual((row.state, row.call_id, row.node), ("active", calling.call_id, "n1"))
         self.assertIn(row.from_tag, calling.local)
         self.assertIn(row.to_tag, called.local)
@@ -38,6 +41,14 @@ class SessionJournalTests(SwitchboardCase):
         assert row.answered_at is not None
         self.assertGreaterEqual(row.answered_at, row.created_at)
         self.assertEqual((row.ended_at, row.ended_by), (None, None))
+
+    @conforms("RFC 4028 8.2")
+    def test_what_a_live_row_says_of_the_session_timer(self) -> None:
+        self.talking(None, ("session-expires", "1800;refresher=uac"))
+        (row,) = LiveSessions(self.board.sessions).list()
+        assert isinstance(row, LiveSession) and row.answered_at is not None and row.expires_at is not None
+        self.assertApproximates(row.expires_at - row.answered_at, 1800, 0.001)
+        self.assertEqual((row.refreshed_by, row.min_se), ("caller", None))
 
     def test_early_dialogs_are_live_and_not_stored(self) -> None:
         _, got = self.ringing()

@@ -1,0 +1,195 @@
+"""Requests that start something: whom they are for, and who takes them (RFC 3261 16.5).
+
+Whoever is ours is served by the mode that is set for them: a proxy that forwards, or a redirect server that tells where
+they are. What the server itself can answer, the state of somebody or a message to somebody who is away, goes to the
+room that does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from gosip_py.call.identification import Identification
+from gosip_py.call.router import Destination, Elsewhere, ExtensionRouter, LocalTarget, NotFound, Unavailable
+from gosip_py.messaging.recipient import Recipient
+from gosip_py.messaging.relay import MessageRelay
+from gosip_py.notifier.notifier import Notifier
+from gosip_py.notifier.package import Resource
+from gosip_py.proxy.proxy import Proxy
+from gosip_py.proxy.route import ProxyTarget
+from gosip_py.proxy.session import Caller
+from gosip_py.registrar.domains import Domains
+from gosip_py.sip.message import Request
+from gosip_py.sip.uri import Uri
+from gosip_py.transaction.server import ServerTransaction
+from gosip_py.transaction.validation import Refusal
+from gosip_py.transport.resolve import target_of
+
+__all__ = ["ALLOW", "InitialRequests", "proxy_targets"]
+
+ALLOW = "ACK, BYE, CANCEL, INFO, INVITE, MESSAGE, NOTIFY, OPTIONS, PRACK, PUBLISH, REFER, REGISTER, SUBSCRIBE, UPDATE"
+OURSELVES = "OPTIONS, PUBLISH, REGISTER, SUBSCRIBE"
+"""What is served at the address of the server itself, which has no user."""
+
+_RETRY_AFTER = (("retry-after", "30"),)
+# They belong to a dialog (RFC 3261 15.1, RFC 3262 3, RFC 3311 5.1, RFC 6086 4.2.1, RFC 6665 4.1.3): a NOTIFY that
+# nobody subscribed to would let any phone restart another.
+_WITHIN_DIALOGS = frozenset(("BYE", "INFO", "NOTIFY", "PRACK", "UPDATE"))
+
+
+class InitialRequests:
+    """Takes each request that belongs to no dialog. ``now`` tells epoch seconds."""
+
+    def __init__(
+        self,
+        *,
+        identification: Identification,
+        router: ExtensionRouter,
+        proxy: Proxy,
+        notifier: Notifier,
+        messages: MessageRelay,
+        domains: Domains,
+        now: Callable[[], float],
+    ) -> None:
+        self._identification = identification
+        self._router = router
+        self._proxy = proxy
+        self._notifier = notifier
+        self._messages = messages
+        self._domains = domains
+        self._now = now
+        self.is_draining = False
+
+    def receive(self, transaction: ServerTransaction, forwarded: Request) -> Refusal | None:
+        """Serve the request of this transaction, which travels on as ``forwarded``, or say why not.
+
+        ``forwarded`` is a copy without what was meant for us, or the request itself when there was nothing.
+        """
+        request = transaction.request
+        if request.method in _WITHIN_DIALOGS:
+            return Refusal(481, f"{request.method} belongs to a dialog: To has no tag")
+        is_answered_here = self._notifier.serves(request) and self._domains.contains(request.uri)
+        caller = self._identification.identify(transaction, request, as_proxy=not is_answered_here)
+        if isinstance(caller, Refusal):
+            return caller
+        if self.is_draining and request.method == "INVITE":
+            return Refusal(503, "the server is about to stop: try again soon", _RETRY_AFTER)
+        if "route" in forwarded.names:
+            return self._relay_elsewhere(transaction, forwarded, caller)
+        found = self._router.find(forwarded.uri, self._now())
+        if isinstance(found, Elsewhere):
+            return self._relay_elsewhere(transaction, forwarded, caller)
+        if isinstance(found, NotFound):
+            return self._nobody(transaction, found, caller)
+        return self._serve(transaction, forwarded, found, caller)
+
+    # -- for one of ours ----------------------------------------------------------------------------------------------
+
+    def _serve(
+        self, transaction: ServerTransaction, forwarded: Request, found: Destination | Unavailable, caller: Caller
+    ) -> Refusal | None:
+        method = forwarded.method
+        if method == "SUBSCRIBE" or method == "PUBLISH":
+            if self._notifier.serves(forwarded):
+                self._notifier.receive_initial(transaction, caller, self._resource(found))
+                return None
+        elif method == "MESSAGE":
+            return self._send_message(transaction, forwarded, found, caller)
+        if isinstance(found, Unavailable):
+            return self._unavailable(transaction, found, caller)
+        self._send_on(transaction, forwarded, found, caller)
+        return None
+
+    def _send_on(self, transaction: ServerTransaction, forwarded: Request, found: Destination, caller: Caller) -> None:
+        """In the mode of whoever is called: by ourselves, or back to the sender with the contacts."""
+        proxy, targets = self._proxy, proxy_targets(found)
+        is_call, login = forwarded.method == "INVITE", found.user.login
+        if found.user.call_schema == "redirect" and not found.is_instance:
+            if is_call:
+                proxy.redirect_call(transaction, forwarded, targets, caller, login)
+            else:
+                proxy.redirect(transaction, forwarded, targets)
+        elif is_call:
+            proxy.start_call(transaction, forwarded, targets, caller, login, self._lookup)
+        else:
+            proxy.relay(transaction, forwarded, targets, lookup=self._lookup)
+
+    def _send_message(
+        self, transaction: ServerTransaction, forwarded: Request, found: Destination | Unavailable, caller: Caller
+    ) -> Refusal | None:
+        """A MESSAGE: kept for whoever is away (RFC 3428 7), unless they are not to be reached at all."""
+        if isinstance(found, Unavailable) and not _is_allowed(found):
+            return self._unavailable(transaction, found, caller)
+        if isinstance(found, Destination) and found.user.call_schema == "redirect" and not found.is_instance:
+            self._send_on(transaction, forwarded, found, caller)
+            return None
+        targets = proxy_targets(found) if isinstance(found, Destination) else ()
+        recipient = Recipient(found.user.id, found.device.id if found.device is not None else None)
+        self._messages.receive(transaction, forwarded, recipient, targets, may_store=True)
+        return None
+
+    def _lookup(self, uri: Uri) -> tuple[ProxyTarget, ...]:
+        """Whom a phone of ours sends the call on to (16.7 item 4): our own people only, for this is no open relay."""
+        found = self._router.find(uri, self._now())
+        return proxy_targets(found) if isinstance(found, Destination) else ()
+
+    def _resource(self, found: Destination | Unavailable) -> Resource:
+        user, device = found.user, found.device
+        if device is None:
+            return Resource(user.id, user.login, self._domains.aor(user.login))
+        return Resource(user.id, user.login, self._domains.aor(device.username), device.id)
+
+    # -- for nobody, or for others -------------------------------------------------------------------------------------
+
+    def _relay_elsewhere(self, transaction: ServerTransaction, forwarded: Request, caller: Caller) -> Refusal | None:
+        """To another domain, for our own people only: this is no open relay."""
+        if caller.device_id is None:
+            return Refusal(403, f"calls from this network reach users of {self._domains.canonical} only")
+        targets = (ProxyTarget(forwarded.uri_text, target_of(forwarded.uri)),)
+        if forwarded.method == "INVITE":
+            self._proxy.start_call(transaction, forwarded, targets, caller, forwarded.uri.user)
+        else:
+            self._proxy.relay(transaction, forwarded, targets)
+        return None
+
+    def _nobody(self, transaction: ServerTransaction, found: NotFound, caller: Caller) -> Refusal | None:
+        """404 for a name that nobody has; the server itself has no name, and serves little."""
+        method = transaction.method
+        if not found.name:
+            if method == "SUBSCRIBE" or method == "PUBLISH":
+                return self._notifier.bad_event()
+            if method != "INVITE":
+                return Refusal(
+                    405, f"{method} is not served at the address of the server: name a user", (("allow", OURSELVES),)
+                )
+        name = found.name[:64]
+        refusal = Refusal(404, f"nobody here is called {name!r}: check the number or name")
+        return self._refuse(transaction, refusal, caller, name)
+
+    def _unavailable(self, transaction: ServerTransaction, found: Unavailable, caller: Caller) -> Refusal | None:
+        """480 for somebody who cannot be reached."""
+        return self._refuse(transaction, Refusal(480, found.explanation), caller, found.user.login)
+
+    def _refuse(self, transaction: ServerTransaction, refusal: Refusal, caller: Caller, callee: str) -> Refusal | None:
+        """A call that is refused has its journal row like any other."""
+        if transaction.method != "INVITE":
+            return refusal
+        self._proxy.refuse_call(transaction, refusal.status, refusal.explanation, caller, callee)
+        return None
+
+
+def proxy_targets(found: Destination) -> tuple[ProxyTarget, ...]:
+    """The phones of a destination as the proxy takes them."""
+    return tuple(map(_proxy_target, found.targets))
+
+
+def _proxy_target(target: LocalTarget) -> ProxyTarget:
+    fallbacks = tuple(map(_proxy_target, target.fallbacks))
+    return ProxyTarget(
+        target.uri_text, target.target, target.path, target.q, not target.path, target.stays_on_flow, fallbacks
+    )
+
+
+def _is_allowed(found: Unavailable) -> bool:
+    """Whether they are away for a while only: nothing is kept for who is disabled."""
+    return found.user.enabled and (found.device is None or found.device.enabled)

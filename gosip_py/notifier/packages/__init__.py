@@ -1,0 +1,1 @@
+"""The event packages: registrations, dialogs, presence and waiting messages."""
