@@ -10,8 +10,8 @@ from gosip_py.store.upsert import column_names, upsert, values_of
 
 COLUMNS = column_names(Binding)
 SELECTED = ", ".join(COLUMNS)
-UPSERT = upsert("bindings", COLUMNS, ("aor", "contact"))
-DELETE = "DELETE FROM bindings WHERE aor = ? AND contact = ?"
+UPSERT = upsert("bindings", COLUMNS, ("aor", "contact", "flow"))
+DELETE = "DELETE FROM bindings WHERE aor = ? AND contact = ? AND flow = ?"
 
 _values = values_of(COLUMNS)
 
@@ -24,7 +24,7 @@ class Bindings:
 
     async def load_all(self, now: float) -> tuple[Binding, ...]:
         """Every binding that has not expired, in the order of registration."""
-        text = f"SELECT {SELECTED} FROM bindings WHERE expires_at > ? ORDER BY registered_at, aor, contact"
+        text = f"SELECT {SELECTED} FROM bindings WHERE expires_at > ? ORDER BY registered_at, aor, contact, flow"
         return tuple(Binding(**row) for row in await self._database.query(text, (now,)))
 
     async def write(self, upserts: Sequence[Binding], deletes: Sequence[BindingKey] = ()) -> None:
@@ -32,7 +32,7 @@ class Bindings:
 
         async def body(tx: Transaction) -> None:
             if deletes:
-                await tx.executemany(DELETE, [(key.aor, key.contact) for key in deletes])
+                await tx.executemany(DELETE, [(key.aor, key.contact, key.flow) for key in deletes])
             if upserts:
                 await tx.executemany(UPSERT, [_values(binding) for binding in upserts])
 

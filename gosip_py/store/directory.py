@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from gosip_py.store.devices import Devices
 from gosip_py.store.listing import Stamp
 from gosip_py.store.records import Device, User
 from gosip_py.store.users import Users
+
+_ATTEMPTS = 3
 
 
 class Directory:
@@ -20,11 +24,23 @@ class Directory:
         self._by_username: dict[str, Device] = {}
         self._owned: dict[int, tuple[Device, ...]] = {}
         self._stamp: tuple[Stamp, Stamp] | None = None
+        self._changes = 0
 
     async def load(self) -> None:
-        """Read everything; raises DatabaseUnavailable and then keeps what it had."""
-        self._stamp = await self._users.stamp(), await self._devices.stamp()
-        users, devices = await self._users.all(), await self._devices.all()
+        """Read everything; raises DatabaseUnavailable and then keeps what it had.
+
+        What is changed here meanwhile is newer than what was read: then it is read again, or left to the next time.
+        """
+        for _ in range(_ATTEMPTS):
+            changes = self._changes
+            stamp = await self._users.stamp(), await self._devices.stamp()
+            users, devices = await self._users.all(), await self._devices.all()
+            if changes == self._changes:
+                self._stamp = stamp
+                self._take(users, devices)
+                return
+
+    def _take(self, users: Iterable[User], devices: Iterable[Device]) -> None:
         self._user = {user.id: user for user in users}
         self._by_login = {user.login.casefold(): user for user in users}
         self._device = {device.id: device for device in devices}
@@ -87,6 +103,7 @@ class Directory:
 
     def apply_user(self, user: User) -> None:
         """Take over a user as the store now has it."""
+        self._changes += 1
         self._forget_login(self._user.get(user.id))
         self._user[user.id] = user
         self._by_login[user.login.casefold()] = user
@@ -101,6 +118,7 @@ class Directory:
 
     def forget_user(self, user_id: int) -> None:
         """Drop a user who was deleted, with the devices."""
+        self._changes += 1
         for device in self.devices_of(user_id):
             self.forget_device(device.id)
         self._forget_login(self._user.pop(user_id, None))
@@ -113,6 +131,7 @@ class Directory:
 
     def forget_device(self, device_id: int) -> None:
         """Drop a device that was deleted."""
+        self._changes += 1
         device = self._device.pop(device_id, None)
         if device is None:
             return

@@ -7,6 +7,7 @@ kept once.
 
 from __future__ import annotations
 
+from hashlib import blake2b
 from sys import intern
 from typing import Generic, TypeVar
 
@@ -64,6 +65,7 @@ class BindingKey:
 
     aor: str
     contact: str
+    flow: str = ""
 
 
 @attrs.frozen
@@ -71,7 +73,8 @@ class Binding:
     """One contact of an address of record (RFC 3261 10.3).
 
     `q` is in thousandths, `source` and `local` are "address:port" texts, `path` is the Path header field value (RFC
-    3327) or "".
+    3327) or "". `flow` names one flow of a phone among the others of the address of record (RFC 5626 6) and is "" for a
+    binding by the contact alone; `gruu` tells which temporary GRUUs of the phone are valid (RFC 5627 5.1).
     """
 
     aor: str
@@ -89,11 +92,20 @@ class Binding:
     instance: str = ""
     reg_id: int | None = None
     device_id: int | None = None
+    flow: str = ""
+    gruu: str = ""
+    refreshed_at: float = 0.0
 
     @property
     def key(self) -> BindingKey:
         """The primary key."""
-        return BindingKey(self.aor, self.contact)
+        return BindingKey(self.aor, self.contact, self.flow)
+
+    @property
+    def id(self) -> str:
+        """What names it to whoever watches registrations: the same for as long as it is refreshed (RFC 3680 5.2)."""
+        text = f"{self.aor}\n{self.contact}\n{self.flow}\n{self.registered_at}"
+        return blake2b(text.encode("utf-8", "surrogateescape"), digest_size=12).hexdigest()
 
 
 @attrs.frozen
@@ -165,6 +177,32 @@ class SessionRow:
     session_expires: int | None = None
     refresher: str | None = None
     node: str = ""
+
+
+@attrs.frozen
+class OfflineMessage:
+    """A MESSAGE that waits for somebody who is away.
+
+    It is addressed to the person, or to one device. `request` holds its octets as they will be sent, but for what each
+    hop puts on; `sender` is the URI of From.
+    """
+
+    id: int
+    user_id: int
+    device_id: int | None
+    sender: str
+    received_at: float
+    expires_at: float
+    request: bytes = field(converter=bytes, repr=False)
+
+
+@attrs.frozen
+class MessageQueue:
+    """How many messages wait for a person, or for one device."""
+
+    user_id: int
+    device_id: int | None
+    messages: int
 
 
 @attrs.frozen

@@ -306,8 +306,8 @@ class Phone:
         branch = branch or f"z9hG4bK-{self.port}-{next(_numbers)}"
         return f"SIP/2.0/{self.transport.upper()} {LOOPBACK}:{self.port};branch={branch};rport"
 
-    async def register(self, expires: int = 600, contact: str = "") -> Received:
-        """REGISTER, answer the challenge, REGISTER again; the 200."""
+    async def register(self, expires: int = 600, contact: str = "", parameters: str = "") -> Received:
+        """REGISTER, answer the challenge, REGISTER again; the 200. ``parameters`` are those of the Contact."""
         uri = f"sip:{LOOPBACK}"
         own = f"<sip:{self.user}@{LOOPBACK}>"
         credentials: Headers = ()
@@ -322,7 +322,7 @@ class Phone:
                     ("To", own),
                     ("Call-ID", self._call_id),
                     ("CSeq", f"{self._cseq} REGISTER"),
-                    ("Contact", f"<{contact or self.contact}>"),
+                    ("Contact", f"<{contact or self.contact}>{parameters}"),
                     ("Expires", str(expires)),
                     *credentials,
                 )

@@ -7,6 +7,7 @@ from typing import Any
 import attrs
 
 from gosip_py.store.bindings import Bindings
+from gosip_py.store.migrate import load, migrate
 from gosip_py.store.records import Binding, BindingKey
 from tests.store.databases import NOW, DatabaseCase, OnPostgres
 
@@ -71,6 +72,13 @@ class BindingsTests(DatabaseCase):
         [loaded] = await self.bindings.load_all(NOW)
         self.assertEqual(loaded.user_agent, "bad \ufffd\ufffd and \ufffd nul")
 
+    async def test_two_flows_of_a_phone_with_one_contact(self) -> None:
+        first, second = (binding("sip:a", flow=f"{number};<urn:uuid:1>", gruu="00000001") for number in (1, 2))
+        await self.bindings.write([first, second])
+        self.assertEqual(await self.bindings.load_all(NOW), (first, second))
+        await self.bindings.write([], [first.key])
+        self.assertEqual(await self.bindings.load_all(NOW), (second,))
+
     async def test_many_rows_in_one_batch(self) -> None:
         many = [binding(f"sip:{number:05}") for number in range(2500)]
         await self.bindings.write(many)
@@ -78,4 +86,28 @@ class BindingsTests(DatabaseCase):
 
 
 class BindingsOnPostgresTests(OnPostgres, BindingsTests):
+    pass
+
+
+class UpgradeTests(DatabaseCase):
+    """A database of before there were several flows of a phone."""
+
+    async def setUp(self) -> None:
+        self.database = self.make()
+        await self.database.open()
+        self.known = load(self.database.dialect)
+        await migrate(self.database, NOW, self.known[:3])
+
+    async def test_its_bindings_are_kept(self) -> None:
+        before = attrs.asdict(binding("sip:a"))
+        for name in ("flow", "gruu", "refreshed_at"):
+            del before[name]
+        marks = ", ".join("?" * len(before))
+        text = f"INSERT INTO bindings ({', '.join(before)}) VALUES ({marks})"
+        await self.database.transact(lambda tx: tx.execute(text, tuple(before.values())))
+        await migrate(self.database, NOW, self.known)
+        self.assertEqual(await Bindings(self.database).load_all(NOW), (binding("sip:a", refreshed_at=NOW),))
+
+
+class UpgradeOnPostgresTests(OnPostgres, UpgradeTests):
     pass

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gosip_py.store.devices import Devices
 from gosip_py.store.directory import Directory
-from gosip_py.store.records import Device
+from gosip_py.store.records import Device, User
 from gosip_py.store.users import Users
 from tests.store.databases import NOW, DatabaseCase
 
@@ -88,3 +88,40 @@ class DirectoryTests(DatabaseCase):
             user = self.directory.user_by_login(login)
             assert user is not None
             self.assertEqual(user.id, user_id)
+
+    async def test_who_is_made_while_everything_is_read_is_not_forgotten(self) -> None:
+        """Seen as a phone that was refused for some seconds: its owner was made while a change was followed."""
+        made: list[int] = []
+        directory = self.directory
+
+        class Interrupted(Users):
+            async def all(self) -> tuple[User, ...]:
+                rows = await super().all()
+                if not made:
+                    carol = await self.create(login="carol", now=NOW)
+                    made.append(carol.id)
+                    await directory.refresh_user(carol.id)
+                return rows
+
+        directory._users = Interrupted(self.database)
+        await directory.load()
+        self.assertIsNotNone(directory.user(made[0]))
+        self.assertFalse(await directory.follow())
+
+    async def test_one_change_after_the_other_leaves_what_is_known(self) -> None:
+        directory = self.directory
+
+        class Restless(Users):
+            async def all(self) -> tuple[User, ...]:
+                rows = await super().all()
+                changed = await self.create(login=f"user{len(rows)}", now=NOW)
+                directory.apply_user(changed)
+                return rows
+
+        directory._users = Restless(self.database)
+        await directory.load()
+        self.assertIsNotNone(directory.user_by_login("alice"))
+        self.assertIsNotNone(directory.user_by_login("user4"))
+        directory._users = self.users
+        self.assertTrue(await directory.follow())
+        self.assertFalse(await directory.follow())
