@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from gosip_py.sip.message import Message
 
-__all__ = ["ParseError"]
+__all__ = ["ParseError", "TooLarge"]
 
 
 class ParseError(ValueError):
@@ -15,11 +15,19 @@ class ParseError(ValueError):
 
     ``reason`` is one line for the peer and the log, ``offset`` the place in the text where reading stopped.
     ``message`` is what could be read of a whole message, so that a 400 can still be sent to whoever stands in its
-    Via; None when there is nobody to answer.
+    Via; None when there is nobody to answer. ``status`` is the code of that answer.
     """
+
+    status = 400
 
     def __init__(self, reason: str, offset: int = 0, message: Message | None = None) -> None:
         super().__init__(reason)
         self.reason = reason
         self.offset = offset
         self.message = message
+
+
+class TooLarge(ParseError):
+    """A message beyond what is read of any (RFC 3261 21.5.7)."""
+
+    status = 513

@@ -29,6 +29,7 @@ from gosip_py.sip.digest import (
 )
 from gosip_py.sip.errors import ParseError
 from gosip_py.sip.message import Request
+from gosip_py.sip.printable import printable
 from gosip_py.sip.uri import Uri, parse_uri
 from gosip_py.transaction.fallback import Fallback
 from gosip_py.transaction.validation import Refusal
@@ -311,7 +312,7 @@ class Authenticator:
         self.log.info(
             "credentials of {username} refused: {reason}",
             reason=reason,
-            username=credentials.username,
+            username=printable(credentials.username),
             call_id=request.call_id,
         )
         return self._challenge(proxy, False, "the username or the password is wrong")

@@ -96,12 +96,14 @@ class TransactionLayer:
 
     # -- what the user asks for --------------------------------------------------------------------------------------
 
-    def start_client(self, request: Request, flow: Flow, owner: ClientOwner | None) -> ClientTransaction:
-        """Send ``request`` on ``flow`` with our Via put on top.
+    def start_client(
+        self, request: Request, flow: Flow, owner: ClientOwner | None, mark: str = ""
+    ) -> ClientTransaction:
+        """Send ``request`` on ``flow`` with our Via put on top, whose branch ends in ``mark``.
 
         The request is the layer's from now on: fork a ``copy()``.
         """
-        branch = new_branch()
+        branch = new_branch() + mark
         request.push_via(flow.via_head + branch)
         transaction = ClientTransaction(self._index, request, flow, branch, owner)
         transaction.start()
@@ -171,13 +173,13 @@ class TransactionLayer:
             transaction.receive(response)
 
     def receive_fault(self, error: ParseError, flow: Flow) -> None:
-        """Bytes that are no SIP message: counted, and answered with a 400 that says why where that is possible."""
+        """Bytes that are no SIP message: counted, and answered with a 400 or 513 that says why where that is possible."""
         message = error.message
         kind = "garbage" if message is None else "request" if isinstance(message, Request) else "response"
         self._metrics.parse_errors.child(kind).inc()
         if isinstance(message, Request) and message.method != "ACK":
             try:
-                self._answer_statelessly(message, flow, 400, error.reason)
+                self._answer_statelessly(message, flow, error.status, error.reason)
             except ParseError:
                 pass  # without a Via that can be read there is no way back
 
@@ -233,7 +235,7 @@ class TransactionLayer:
         transaction.receive_unseen()
         cancelled = self._find_cancelled(cancel)
         if cancelled is None:
-            transaction.reply(481, explanation="No transaction matches this CANCEL: it is over, or its branch differs")
+            transaction.reply(481, explanation="No transaction matches this CANCEL, or it is over: send it with the branch of its request")
             return
         if cancelled.method == "INVITE":
             transaction.to_tag = cancelled.to_tag

@@ -34,6 +34,7 @@ __all__ = [
     "readable_body",
     "supported_extensions",
     "syntax",
+    "unreadable",
 ]
 
 # RFC 3261 8.1.1, in its order. Max-Forwards is the sixth there: a peer of RFC 2543 does not know it, and 16.3 item 3
@@ -52,6 +53,7 @@ _PLAIN_ADDRESS = re.compile(
 )
 _MOST_HOPS = 255
 _CHALLENGES = frozenset((401, 407))
+_ENCRYPTED = "application/pkcs7-mime"  # RFC 3261 23.3
 
 
 class Stage(enum.IntEnum):
@@ -134,8 +136,13 @@ def check_syntax(request: Request) -> Refusal | None:
             return Refusal(400, f"the method in CSeq must be that of the request, {request.method}")
         _read_routing(request, distinct)
     except ParseError as error:
-        return Refusal(400, error.reason)
+        return unreadable(error)
     return _check_uri(request)
+
+
+def unreadable(error: ParseError) -> Refusal:
+    """400 for a header that cannot be read; the error says which, and why."""
+    return Refusal(400, f"{error.reason}: correct that, and send the request again")
 
 
 def _missing(present: set[str]) -> Refusal:
@@ -180,7 +187,7 @@ def _check_uri(request: Request) -> Refusal | None:
         scheme = _scheme_of(request.uri_text)
         if scheme is not None and scheme not in _SCHEMES:
             return Refusal(416, "use a sip, sips or tel URI in the request line")
-        return Refusal(400, f"the Request-URI cannot be read: {error.reason}")
+        return Refusal(400, f"{error.reason}: correct the Request-URI, a sip, sips or tel URI is asked for")
     return None
 
 
@@ -234,11 +241,12 @@ def supported_extensions(tokens: Collection[str], header: str = "require") -> Ch
         try:
             unknown = [token for token in request.values(header) if token.lower() not in known]
         except ParseError as error:
-            return Refusal(400, f"{wire_name(header)} cannot be read: {error.reason}")
+            return Refusal(400, f"{wire_name(header)} cannot be read, {error.reason}: send option tags with commas")
         if not unknown:
             return None
         listed = ", ".join(unknown)
-        return Refusal(420, f"do without the extensions {listed}", (("unsupported", listed),))
+        text = f"{wire_name(header)} asks for {listed}, which is not known here: send the request without it"
+        return Refusal(420, text, (("unsupported", listed),))
 
     return Check(Stage.LOGIC, refuse)
 
@@ -246,7 +254,8 @@ def supported_extensions(tokens: Collection[str], header: str = "require") -> Ch
 def readable_body(*types: str) -> Check:
     """415 with Accept or Accept-Encoding for a body that cannot be read and is not marked as optional (8.2.3).
 
-    ``types`` are media types in lower case; with none of them, only an empty body can be read.
+    493 when it is encrypted: there is no key here. ``types`` are media types in lower case; with none of them, only an
+    empty body can be read.
     """
     accept = (("accept", ", ".join(types)),)
 
@@ -255,11 +264,15 @@ def readable_body(*types: str) -> Check:
             return None
         encoding = (request.value("content-encoding") or "identity").lower()
         if encoding != "identity":
-            return Refusal(415, "send the body without Content-Encoding", (("accept-encoding", "identity"),))
+            text = f"Content-Encoding {encoding[:32]} is not known here: send the body without it"
+            return Refusal(415, text, (("accept-encoding", "identity"),))
         media_type = (request.value("content-type") or "").partition(";")[0].strip(" \t").lower()
         if media_type in types or _is_optional(request):
             return None
-        return Refusal(415, f"send {' or '.join(types) or 'no body'}", accept)
+        if media_type == _ENCRYPTED:
+            return Refusal(493, "the body is encrypted and nobody here has a key: send it in the clear")
+        named = media_type or "a body without Content-Type"
+        return Refusal(415, f"{named} is not read here: send {' or '.join(types) or 'no body'}", accept)
 
     return Check(Stage.LOGIC, refuse)
 

@@ -16,7 +16,7 @@ METHODS = (
 
 EVENTS = (
     "failed_reads", "failed_sends", "internal_errors", "keep_alives", "lost_sends", "refused_connections",
-    "stray_responses", "timed_out_connections",
+    "stray_responses", "stun_requests", "timed_out_connections",
 )  # fmt: skip
 
 _CSEQ = re.compile(rb"\r\nCSeq[ \t]*:\s*[0-9]+[ \t]+([A-Za-z0-9\-.!%*_+`'~]+)", re.IGNORECASE)
@@ -37,6 +37,7 @@ class TransportCounts:
         "received",
         "refused_connections",
         "stray_responses",
+        "stun_requests",
         "timed_out_connections",
     )
 
@@ -52,6 +53,7 @@ class TransportCounts:
         self.internal_errors = 0  # exceptions of our own, logged
         self.keep_alives = 0
         self.stray_responses = 0  # responses to what is not ours
+        self.stun_requests = 0  # that were answered
         self.refused_connections = 0
         self.timed_out_connections = 0
         for event in EVENTS:

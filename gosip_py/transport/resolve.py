@@ -1,4 +1,4 @@
-"""Where a SIP URI points to, and names to addresses (RFC 3263, the part that needs neither NAPTR nor SRV).
+"""What a SIP URI asks for (RFC 3263 4), and the system's own way from names to addresses.
 
 Numeric hosts are answered at once; names by the reactor's resolver, A and AAAA, remembered for a short time.
 """
@@ -27,20 +27,30 @@ _MOST_REMEMBERED = 1024
 Addresses = tuple[str, ...]
 
 
-def target_of(uri: Uri, default_transport: str = "UDP") -> Target:
-    """What a SIP or SIPS URI asks for (RFC 3263 4.1, 4.2), by the default where it names no transport.
+def target_of(uri: Uri, default_transport: str = "") -> Target:
+    """What a SIP or SIPS URI asks for (RFC 3263 4.1, 4.2); ``default_transport`` is for one that names none.
 
-    ParseError when we cannot serve it.
+    What it leaves open stays so: port and transport of a named host may stand in DNS. ParseError when it cannot be
+    served.
     """
     if uri.scheme == "tel":
         raise ParseError("a tel URI names no host")
-    transport = uri.transport or ("TLS" if uri.is_secure else default_transport)
-    if uri.is_secure and transport in ("TCP", "UDP"):
+    is_secure = uri.scheme == "sips"
+    transport = uri.transport or default_transport
+    if is_secure and transport in ("TCP", "UDP"):
         transport = "TLS"  # RFC 5630 3.1.3: the transport parameter of a sips URI says what is below TLS
-    if transport not in DEFAULT_PORTS:
+    if transport and transport not in DEFAULT_PORTS:
         raise ParseError(f"the transport {transport[:20]} is not served")
     host = bare_host(uri.parameters.get("maddr") or uri.host)
-    return Target(transport, host, uri.port or DEFAULT_PORTS[transport])
+    port = uri.port or 0
+    if transport and port:
+        return Target(transport, host, port)
+    is_numeric = numeric_address(host) is not None
+    if not transport and (is_numeric or port):
+        transport = "TLS" if is_secure else "UDP"
+    if is_numeric:
+        port = port or DEFAULT_PORTS[transport]
+    return Target(transport, host, port, None, "", is_secure and not transport)
 
 
 @attrs.frozen

@@ -16,9 +16,10 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from gosip_py.sip.headers import Via
+from gosip_py.transport import stun
 from gosip_py.transport.addressing import Addressing, numeric_address
 from gosip_py.transport.counts import TransportCounts
-from gosip_py.transport.flow import Address, Flow
+from gosip_py.transport.flow import KEEP_ALIVE, Address, Flow
 from gosip_py.transport.receiver import Receiver
 from gosip_py.transport.via import bare_host, response_address
 
@@ -75,6 +76,9 @@ class UdpFlow(Flow):
 
     def send(self, data: bytes) -> None:
         self._socket.send(data, self)
+
+    def keep_alive(self) -> None:
+        self._socket.push(KEEP_ALIVE, self)
 
     def answering(self, via: Via) -> Flow:
         if "rport" in via.parameters:
@@ -141,9 +145,18 @@ class UdpSocket:
             if flow is None:
                 flow = self._flow_from(source)
                 flows = self._flows
-            self._receive_datagram(data, flow)
+            if data[0] > stun.LARGEST_FIRST_OCTET or not self._answered_stun(data, flow):
+                self._receive_datagram(data, flow)
             if not self.is_open:
                 return
+
+    def _answered_stun(self, data: bytes, flow: UdpFlow) -> bool:
+        answer = stun.answer(data, flow.remote)
+        if answer is None:
+            return False
+        self._counts.stun_requests += 1
+        self.push(answer, flow)
+        return True
 
     def flow_for(self, remote: Address) -> UdpFlow:
         """The flow to a numeric address of this socket's family."""
@@ -164,8 +177,12 @@ class UdpSocket:
     # -- sending -----------------------------------------------------------------------------------------------------
 
     def send(self, data: bytes, flow: UdpFlow) -> None:
-        """Send now, or queue behind what waits for the socket; what does not fit there is lost, as UDP may lose it."""
+        """Count a message and `push` it."""
         self._counts.count_sent(data)
+        self.push(data, flow)
+
+    def push(self, data: bytes, flow: UdpFlow) -> None:
+        """Send now, or queue behind what waits for the socket; what does not fit there is lost, as UDP may lose it."""
         if self._queue:
             self._enqueue(data, flow)
             return

@@ -10,20 +10,37 @@ from ipaddress import ip_network
 from itertools import count
 from typing import ClassVar
 
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from gosip_py.call.core import Core
+from gosip_py.call.correspondents import Correspondents
+from gosip_py.call.dereference import dereference_by
 from gosip_py.call.identification import Identification, Trust
+from gosip_py.call.initial import InitialRequests
 from gosip_py.call.reception import Closed, Reception
 from gosip_py.call.router import ExtensionRouter
 from gosip_py.events import Bus, CallAnswered, CallEnded, CallRinging, CallStarted
+from gosip_py.messaging.mailbox import Mailboxes
+from gosip_py.messaging.recipient import MessageLimits
+from gosip_py.messaging.relay import MessageRelay
 from gosip_py.metrics import Metrics
+from gosip_py.notifier.calls import CallStates
+from gosip_py.notifier.notifier import Notifier
+from gosip_py.notifier.packages.dialog import Dialogs
+from gosip_py.notifier.packages.presence import Presence
+from gosip_py.notifier.packages.reg import Registrations
+from gosip_py.notifier.people import People
+from gosip_py.notifier.publication import PublicationLimits, Publications
+from gosip_py.notifier.subscriptions import SubscriptionLimits
+from gosip_py.proxy.flow_token import FlowTokens
 from gosip_py.proxy.proxy import Proxy
 from gosip_py.proxy.session import Session, Sessions
 from gosip_py.registrar.domains import Domains
+from gosip_py.registrar.gruu import Gruus
 from gosip_py.registrar.location import Contact, Location
-from gosip_py.registrar.registrar import Registrar, RegistrationLimits
+from gosip_py.registrar.registrar import Registrar, RegistrationLimits, RegistrationOffers
 from gosip_py.registrar.rule import DirectoryRule
 from gosip_py.sip.digest import NonceFactory, answer_challenge, ha1, parse_challenge
 from gosip_py.sip.errors import ParseError
@@ -33,8 +50,10 @@ from gosip_py.sip.reply import reply
 from gosip_py.transaction.authenticate import Authenticator
 from gosip_py.transaction.layer import TransactionLayer
 from gosip_py.transaction.sending import Sender
+from gosip_py.transaction.session_timer import SessionTimerPolicy
 from gosip_py.transport.addressing import numeric_address
-from gosip_py.transport.flow import Flow
+from gosip_py.transport.flow import Flow, Target
+from tests.messaging.shelf import MemoryShelf
 from tests.network import MemoryFlow, MemoryNetwork, MemoryTransport
 from tests.registrar.fakes import NOW, PASSWORD, REALM, RememberingWriter, binding, device, directory, user
 
@@ -45,6 +64,8 @@ SERVER = "192.0.2.1"
 CALL_SECONDS = 7200.0
 GRACE = 32.0
 TIMER_C = 180.0
+
+NO_TIMERS = SessionTimerPolicy("off")
 
 _numbers = count(1)
 
@@ -58,22 +79,34 @@ def run(clock: Clock, seconds: float) -> None:
 
 
 class Names:
-    """A resolver that knows what it is told; ``answer`` gives the answers that wait."""
+    """A locator that knows the addresses that it is told; ``answer`` gives the answers that wait.
+
+    ``outages`` and ``working`` are the hosts of whom it heard that they fail or answer.
+    """
 
     def __init__(self) -> None:
         self.known: dict[str, tuple[str, ...]] = {}
-        self.waiting: list[tuple[str, Callable[[tuple[str, ...]], None]]] = []
+        self.waiting: list[tuple[Target, Callable[[tuple[Target, ...]], None]]] = []
+        self.outages: list[tuple[str, float]] = []
+        self.working: list[str] = []
 
-    def resolve(self, host: str, callback: Callable[[tuple[str, ...]], None]) -> None:
-        if numeric_address(host) is not None:
-            callback((host,))
+    def locate(self, target: Target, then: Callable[[tuple[Target, ...]], None]) -> None:
+        if numeric_address(target.host) is not None:
+            then((target,))
         else:
-            self.waiting.append((host, callback))
+            self.waiting.append((target, then))
 
     def answer(self) -> None:
         waiting, self.waiting = self.waiting, []
-        for host, callback in waiting:
-            callback(self.known.get(host, ()))
+        for target, then in waiting:
+            hosts = self.known.get(target.host, ())
+            then(tuple(Target(target.transport or "UDP", host, target.port or 5060) for host in hosts))
+
+    def failed(self, hop: Target, seconds: float) -> None:
+        self.outages.append((hop.host, seconds))
+
+    def answered(self, hop: Target) -> None:
+        self.working.append(hop.host)
 
 
 class Listening:
@@ -113,7 +146,13 @@ class Switchboard:
     ``trusted`` are the networks that are not challenged.
     """
 
-    def __init__(self, network: MemoryNetwork | None = None, trusted: Sequence[str] = ("192.0.2.0/24",)) -> None:
+    def __init__(
+        self,
+        network: MemoryNetwork | None = None,
+        trusted: Sequence[str] = ("192.0.2.0/24",),
+        session_timer: SessionTimerPolicy = NO_TIMERS,
+    ) -> None:
+        self.session_timer = session_timer
         self.network = network or MemoryNetwork(Clock())
         self.clock = self.network.clock
         self.transport: MemoryTransport = self.network.transport(SERVER)
@@ -126,32 +165,109 @@ class Switchboard:
         people = (user(), user(2, "bob"), user(3, "carol"))
         devices = (device(), device(11, 1, "alice-soft"), device(20, 2, "200"), device(30, 3, "300"))
         self.directory = directory(*people, *devices)
-        self.location = Location(RememberingWriter(), self.bus, self.metrics)
-        self.transport.user = Reception(self.layer, self.location)
+        self.location = Location(RememberingWriter(), self.bus, self.metrics, self.now)
+        self.domains = Domains(DOMAIN, Listening())
+        self.gruus = Gruus(b"a secret of the switchboard")
+        self.router = ExtensionRouter(self.directory, self.location, self.domains, self.gruus)
         self.sessions = Sessions(
             self.layer.wheel, self.now, self.bus, self.metrics, CALL_SECONDS, GRACE, self._session_changed
         )
         self.sender = Sender(self.layer, self.transport, self.names)
-        self.proxy = Proxy(self.sender, self.transport, self.sessions, TIMER_C)
+        self.proxy = Proxy(
+            self.sender,
+            self.transport,
+            self.sessions,
+            TIMER_C,
+            session_timer,
+            tokens=FlowTokens(b"a secret of the switchboard", self.transport),
+            is_own_domain=self.domains.contains,
+            dereference=dereference_by(self.router, self.now),
+        )
+        self.notifier = self._make_notifier()
+        self.shelf = MemoryShelf()
+        self.messages = self._make_messages()
+        self.transport.user = Reception(self.layer, self.location, self.notifier)
         self.core = self._make_core(trusted)
         self.layer.user = self.core
 
     def _make_core(self, trusted: Sequence[str]) -> Core:
-        domains = Domains(DOMAIN, Listening())
+        domains = self.domains
         nonces = NonceFactory(b"secret", 300)
         authenticator = Authenticator(self.directory, REALM, nonces, self.metrics, self.now, is_ours=domains.contains)
         rule = DirectoryRule(self.directory)
+        offers = RegistrationOffers(gruus=self.gruus)
         trust = Trust(tuple(ip_network(network) for network in trusted))
+        identification = Identification(authenticator, rule, trust, self.directory, domains)
         return Core(
-            registrar=Registrar(self.location, authenticator, rule, domains, RegistrationLimits(), self.now),
+            registrar=Registrar(self.location, authenticator, rule, domains, RegistrationLimits(), self.now, offers),
             proxy=self.proxy,
             sessions=self.sessions,
-            router=ExtensionRouter(self.directory, self.location, domains),
-            identification=Identification(authenticator, rule, trust, self.directory, domains),
+            initial=InitialRequests(
+                identification=identification,
+                router=self.router,
+                proxy=self.proxy,
+                notifier=self.notifier,
+                messages=self.messages,
+                domains=domains,
+                now=self.now,
+            ),
+            identification=identification,
+            notifier=self.notifier,
             domains=domains,
-            now=self.now,
+            session_timers=self.session_timer,
             is_merged=self.layer.is_merged,
         )
+
+    def _make_notifier(self) -> Notifier:
+        people = People(self.directory, self.domains)
+        calls = CallStates(self.bus, people, self.now)
+        publications = Publications(self.layer.wheel, PublicationLimits(), self.metrics)
+        packages = (
+            Registrations(self.location, self.bus, people, self.now),
+            Dialogs(calls, people, self.domains.aor),
+            Presence(
+                publications=publications,
+                location=self.location,
+                calls=calls,
+                people=people,
+                bus=self.bus,
+                now=self.now,
+            ),
+        )
+        notifier = Notifier(
+            sender=self.sender,
+            packages=packages,
+            publications=publications,
+            limits=SubscriptionLimits(),
+            directory=self.directory,
+            bus=self.bus,
+            now=self.now,
+            metrics=self.metrics,
+        )
+        notifier.start()
+        return notifier
+
+    def _make_messages(self) -> MessageRelay:
+        limits = MessageLimits()
+        mailboxes = Mailboxes(
+            shelf=self.shelf,
+            sender=self.sender,
+            correspondents=Correspondents(self.directory, self.router, self.domains, self.now),
+            bus=self.bus,
+            metrics=self.metrics,
+            now=self.now,
+            limits=limits,
+        )
+        relay = MessageRelay(
+            proxy=self.proxy,
+            mailboxes=mailboxes,
+            wheel=self.layer.wheel,
+            metrics=self.metrics,
+            now=self.now,
+            limits=limits,
+        )
+        _ = Deferred.fromCoroutine(relay.open())
+        return relay
 
     def _session_changed(self, session: Session) -> None:
         self.changed.append((session.id, session.state))
@@ -372,9 +488,10 @@ class SwitchboardCase(SynchronousTestCase):
     """Alice calls Bob. After each test nothing is left, once its transactions have had their time."""
 
     trusted: ClassVar[Sequence[str]] = ("192.0.2.0/24",)
+    session_timer: ClassVar[SessionTimerPolicy] = NO_TIMERS
 
     def setUp(self) -> None:
-        self.board = Switchboard(trusted=self.trusted)
+        self.board = Switchboard(trusted=self.trusted, session_timer=self.session_timer)
         self.alice = Phone(self.board, "192.0.2.10", "alice")
         self.bob = Phone(self.board, "192.0.2.20", "bob")
         self.bob.register("200", 20)

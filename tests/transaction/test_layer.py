@@ -197,11 +197,19 @@ class FaultTests(SynchronousTestCase):
         bench.receive(request("ACK", to_tag=first.to_tag))
         self.assertEqual(bench.user.acks, [])
 
+    @conforms("RFC 3261 21.5.7")
+    def test_one_that_is_too_large_gets_a_513(self) -> None:
+        bench = Bench()
+        self.fault(bench, request("MESSAGE").to_bytes() + b"x" * 70_000)
+        (answer,) = responses(bench)
+        self.assertEqual(answer.status, 513)
+        self.assertIn("send a shorter one", answer.value("warning") or "")
+
     def test_what_cannot_be_answered_is_only_counted(self) -> None:
         bench = Bench()
         self.fault(bench, b"\x00garbage")
         self.fault(bench, request("ACK").to_bytes().replace(b"Length: 0", b"Length: 7"))
-        self.fault(bench, request().to_bytes().replace(b"Length: 0", b"Length: 7").replace(b"Via: ", b"Via: no"))
+        self.fault(bench, request().to_bytes().replace(b"Length: 0", b"Length: 7").replace(b"Via: ", b"Via: @"))
         self.fault(bench, b"SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP a\r\nContent-Length: x\r\n\r\n")
         self.assertEqual(bench.flow.sent, [])
         counts = {labels: cell.value for labels, cell in bench.metrics.parse_errors.series.items()}

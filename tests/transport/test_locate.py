@@ -191,6 +191,20 @@ class ServerTests(LocateCase):
         self.assertEqual(self.locate("sip:a.test:5060;transport=tcp"), ["TCP 192.0.2.1:5060"])
         self.assertEqual(self.zone.asked, [("a.test", "AAAA"), ("a.test", "A")])
 
+    def test_each_transport_has_families_of_its_own(self) -> None:
+        self.families |= {"UDP": (6,), "TCP": (4,)}
+        self.zone.put(
+            "carrier.test",
+            "NAPTR",
+            Naptr(10, 10, b"s", b"SIP+D2U", b"", "_sip._udp.carrier.test"),
+            Naptr(10, 20, b"s", b"SIP+D2T", b"", "_sip._tcp.carrier.test"),
+        )
+        for service in ("_sip._udp.carrier.test", "_sip._tcp.carrier.test"):
+            self.zone.put(service, "SRV", Srv(1, 0, 5060, "a.test"))
+        self.serve("a.test")
+        self.zone.put("a.test", "AAAA", "2001:db8::1")
+        self.assertEqual(self.locate("sip:carrier.test"), ["UDP 2001:db8::1:5060", "TCP 192.0.2.1:5060"])
+
     @conforms("RFC 2782")
     def test_the_order_is_drawn_for_each_request(self) -> None:
         self.zone.put("_sip._udp.carrier.test", "SRV", Srv(1, 90, 5060, "a.test"), Srv(1, 10, 5060, "b.test"))
@@ -239,6 +253,7 @@ class ServerTests(LocateCase):
         name = "a." * 124 + "test"
         self.serve(name)
         self.assertEqual(self.locate(f"sip:{name}"), ["UDP 192.0.2.1:5060"])
+        self.assertEqual({kind for _, kind in self.zone.asked}, {"NAPTR", "A", "AAAA"})
 
 
 class SystemTests(LocateCase):
@@ -281,6 +296,16 @@ class MemoryTests(LocateCase):
         self.zone.put("a.test", "A", "192.0.2.2", ttl=40)
         self.clock.advance(2)
         self.assertEqual(self.locate("sip:a.test:5060"), ["UDP 192.0.2.2:5060"])
+
+    def test_srv_records_that_change_soon(self) -> None:
+        self.zone.put("_sip._udp.carrier.test", "SRV", Srv(1, 0, 5060, "a.test"), ttl=10)
+        self.serve("a.test")
+        self.locate("sip:carrier.test")
+        self.zone.put("_sip._udp.carrier.test", "SRV", Srv(1, 0, 5070, "a.test"), ttl=10)
+        self.clock.advance(9)
+        self.assertEqual(self.locate("sip:carrier.test"), ["UDP 192.0.2.1:5060"])
+        self.clock.advance(2)
+        self.assertEqual(self.locate("sip:carrier.test"), ["UDP 192.0.2.1:5070"])
 
     def test_at_least_a_second_and_at_most_a_day(self) -> None:
         for ttl, before, after in ((0.0, 0.9, 0.2), (1e9, 86300.0, 200.0)):
@@ -351,8 +376,9 @@ class DeadlineTests(LocateCase):
         self.assertEqual(self.found, [])
         self.clock.advance(0.2)
         self.assertEqual(self.found, [()])
-        self.zone.release()
-        self.assertEqual((self.found, self.locator._searches), ([()], {}))
+        for _ in range(3):
+            self.zone.release()
+        self.assertEqual((self.found, self.locator._searches, len(self.zone.asked)), ([()], {}, 4))
 
     def test_with_what_is_known_by_then(self) -> None:
         self.zone.put("_sip._udp.carrier.test", "SRV", Srv(1, 0, 5060, "slow"), Srv(2, 0, 5060, "a.test"))

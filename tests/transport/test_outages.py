@@ -55,6 +55,13 @@ class OutageTests(SynchronousTestCase):
         self.outages.note(Target("UDP", ONE.host, 5062))
         self.assertEqual(self.outages.last(HOPS), HOPS)
 
+    def test_whether_that_is_news(self) -> None:
+        self.assertEqual((self.outages.note(ONE), self.outages.note(ONE), self.outages.note(TWO)), (True, False, True))
+        self.clock.advance(31)
+        self.assertTrue(self.outages.note(ONE))
+        self.outages.forget(ONE)
+        self.assertTrue(self.outages.note(ONE))
+
     def test_bounded(self) -> None:
         self.outages.note(ONE)
         for number in range(3000):
