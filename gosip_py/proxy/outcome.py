@@ -5,6 +5,7 @@ from __future__ import annotations
 from gosip_py.events import EndedBy, Result
 from gosip_py.proxy.session import Call, Party, Session, Sessions
 from gosip_py.sip.message import Request, Response
+from gosip_py.transaction.session_timer import REFRESHING, Asked, agree
 from gosip_py.transport.flow import Flow
 
 __all__ = ["CallOutcome", "NoOutcome", "SessionOutcome"]
@@ -16,23 +17,25 @@ _NO_ANSWER = frozenset((408, 480))
 
 
 class CallOutcome:
-    """The answers to an initial INVITE."""
+    """The answers to an initial INVITE. ``asked`` is the session timer that it asks for."""
 
-    __slots__ = ("_call", "_sessions", "_was_cancelled")
+    __slots__ = ("_asked", "_call", "_sessions", "_was_cancelled")
 
-    def __init__(self, sessions: Sessions, call: Call) -> None:
+    def __init__(self, sessions: Sessions, call: Call, asked: Asked | None = None) -> None:
         self._sessions = sessions
         self._call = call
+        self._asked = asked
         self._was_cancelled = False
 
     def provisional(self, response: Response, phone_flow: Flow | None) -> None:
-        self._call.ringing(response.status)
+        self._call.ringing(response.status, response.to_tag)
         self._sessions.early(self._call, response, phone_flow)
 
     def success(self, response: Response, phone_flow: Flow | None) -> None:
+        agree(self._asked, response)
         session = self._sessions.early(self._call, response, phone_flow)
         if session is not None:
-            self._sessions.answered(session, response)
+            self._sessions.answered(self._call, session, response, self._asked)
 
     def failure(self, response: Response, is_ours: bool) -> None:
         result, ended_by = self._judge(response.status, is_ours)
@@ -55,11 +58,12 @@ class CallOutcome:
 
 
 class SessionOutcome:
-    """The answers to a request within a tracked dialog."""
+    """The answers to a request within a tracked dialog. ``asked`` is the session timer that it asks for."""
 
-    __slots__ = ("_receiver", "_request", "_sender_side", "_session", "_sessions")
+    __slots__ = ("_asked", "_receiver", "_request", "_sender_side", "_session", "_sessions")
 
-    def __init__(self, sessions: Sessions, session: Session, request: Request) -> None:
+    def __init__(self, sessions: Sessions, session: Session, request: Request, asked: Asked | None = None) -> None:
+        self._asked = asked
         self._sessions = sessions
         self._session = session
         self._request = request
@@ -73,8 +77,9 @@ class SessionOutcome:
         method = self._request.method
         if method == "BYE":
             self._sessions.ended(self._session, self._sender_side)
-        elif method in ("INVITE", "UPDATE"):
-            self._sessions.refreshed(self._session, response, self._receiver)
+        elif method in REFRESHING:
+            agree(self._asked, response)
+            self._sessions.refreshed(self._session, response, self._receiver, self._asked)
 
     def failure(self, response: Response, is_ours: bool) -> None:
         """A BYE ends the dialog whatever answers it (RFC 3261 15.1.1), but a challenge: to that another BYE follows."""

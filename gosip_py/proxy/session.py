@@ -1,192 +1,63 @@
-"""Calls and the dialogs that pass through the proxy, from the INVITE to the BYE, for the journal and the sessions list.
+"""The registry of the calls and dialogs that pass through the proxy, for the journal and the sessions list.
 
-A `Call` is one initial INVITE: it publishes its events on the bus, and ends exactly once whatever ends it. A `Session`
-is one dialog of it (RFC 3261 12): early when a fork rings, active when it answered. The registry finds the session of a
-request by its full dialog id.
+A `Call` publishes its events on the bus, and ends exactly once whatever ends it. A `Session` is early when a fork
+rings, active when it answered. The registry finds the session of a request by its full dialog id, and ends those of
+which nothing is heard any more.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Protocol
 
-import attrs
+from twisted.internet.defer import Deferred
 
-from gosip_py.events import Bus, CallAnswered, CallEnded, CallRinging, CallStarted, Direction, EndedBy, Result
+from gosip_py.events import Bus, CallEnded, CallStarted, EndedBy
 from gosip_py.metrics import Metrics
-from gosip_py.sip.errors import ParseError
-from gosip_py.sip.grammar import parse_digits
-from gosip_py.sip.ids import new_token
+from gosip_py.proxy.call import Call, Caller
+from gosip_py.proxy.dialog import Party, Session, contact_of, is_first_hand
+from gosip_py.proxy.route import TARGET_REFRESH
+from gosip_py.sip.fields import Reason
 from gosip_py.sip.message import Message, Request, Response
-from gosip_py.transaction.timers import Timer, TimerWheel
+from gosip_py.transaction.session_timer import Asked
+from gosip_py.transaction.timers import TimerWheel
 from gosip_py.transport.flow import Flow
 
-__all__ = ["Call", "Caller", "Party", "Session", "Sessions"]
+__all__ = ["EXPIRED", "STOPPING", "TOO_LONG", "Call", "Caller", "Farewell", "Party", "Session", "Sessions"]
+
+# RFC 3326 2: why we hang up, for both phones to show
+EXPIRED = Reason("SIP", 408, "Session expired")
+TOO_LONG = Reason("SIP", 408, "Nothing was heard of this call for too long")
+STOPPING = Reason("SIP", 503, "The server is stopping")
+
+_FAREWELL_SECONDS = 2.0  # how long a stop waits for the answers to its BYEs
+_AT_ONCE = 100  # sessions that are hung up in one turn of the reactor
+_BETWEEN = 0.02
+_MOST_EARLY = 32  # forks of one call that are tracked while they ring
 
 
-@attrs.frozen
-class Caller:
-    """Who makes a call: ``user`` as authenticated (or as From says, when trusted), and the device that it came from."""
+class Farewell(Protocol):
+    """Whoever tells both phones that a session is over."""
 
-    user: str
-    direction: Direction = "internal"
-    device_id: int | None = None
+    def say(self, session: Session, reason: Reason, then: Callable[[], None]) -> None:
+        """Hang up on both; ``then`` is called once, when both have answered or nobody will."""
 
 
-class Party:
-    """One side of a session: its tag, the contact that reaches it, and the flow on which its phone was heard.
+class _Silence:
+    """Stands where nobody can be told."""
 
-    ``flow`` is None when others stand between us and the phone.
-    """
-
-    __slots__ = ("contact", "flow", "tag")
-
-    def __init__(self, tag: str, contact: str, flow: Flow | None) -> None:
-        self.tag = tag
-        self.contact = contact
-        self.flow = flow
-
-
-class Call:
-    """One initial INVITE and what became of it. ``id`` sorts by time.
-
-    Of the INVITE only what the sessions need is kept: a call may last for hours.
-    """
-
-    __slots__ = (
-        "answered_at",
-        "callee_uri",
-        "caller_contact",
-        "caller_flow",
-        "caller_uri",
-        "direction",
-        "early",
-        "give_up",
-        "gone",
-        "id",
-        "is_over",
-        "is_ringing",
-        "live",
-        "registry",
-        "started_at",
-    )
-
-    def __init__(
-        self, registry: Sessions, request: Request, arrived_on: Flow, started_at: float, direction: Direction
-    ) -> None:
-        self.id = f"{int(started_at * 1000):012x}{new_token(12)}"
-        self.registry = registry
-        self.caller_contact = contact_of(request)
-        self.caller_flow = arrived_on if _is_first_hand(request) else None
-        self.caller_uri = request.from_.uri_text
-        self.callee_uri = request.to.uri_text
-        self.started_at = started_at
-        self.direction = direction
-        self.is_ringing = False
-        self.answered_at: float | None = None
-        self.live = 0  # sessions of this call that are active
-        self.early: list[Session] = []
-        self.gone: tuple[str, ...] = ()  # To tags of sessions that were active: their 2xx may be repeated
-        self.is_over = False
-        self.give_up: Callable[[str], None] | None = None  # refuses the INVITE and stops who rings
-
-    def ringing(self, code: int) -> None:
-        if not self.is_ringing:
-            self.is_ringing = True
-            self.registry.bus.publish(CallRinging(self.id, self.registry.now(), code))
-
-    def answered(self, response: Response) -> None:
-        self.give_up = None
-        if self.answered_at is None:
-            self.answered_at = now = self.registry.now()
-            self.registry.bus.publish(CallAnswered(self.id, now, response.to_tag, response.status, response.reason))
-            self.registry.metrics.call_setup_seconds.child().observe(now - self.started_at)
-
-    def end(self, result: Result, code: int, reason: str, ended_by: EndedBy) -> None:
-        """Close the books of this call; only the first ending counts."""
-        if self.is_over:
-            return
-        self.is_over = True
-        self.give_up = None
-        for session in tuple(self.early):
-            self.registry.terminate(session, ended_by)
-        self.registry.call_ended(self, CallEnded(self.id, self.registry.now(), result, code, reason, ended_by))
-
-
-class Session:
-    """One dialog between caller and callee; ``state`` is early, active or terminated."""
-
-    __slots__ = (
-        "__weakref__",
-        "answered_at",
-        "call",
-        "call_id",
-        "callee",
-        "callee_uri",
-        "caller",
-        "caller_uri",
-        "created_at",
-        "ended_at",
-        "ended_by",
-        "id",
-        "refresher",
-        "route_set",
-        "session_expires",
-        "state",
-        "timer",
-    )  # fmt: skip
-
-    def __init__(self, call: Call, call_id: str, caller: Party, callee: Party, created_at: float) -> None:
-        self.id = f"{int(created_at * 1000):012x}{new_token(12)}"
-        self.call = call
-        self.call_id = call_id
-        self.caller = caller
-        self.callee = callee
-        self.caller_uri = ""
-        self.callee_uri = ""
-        self.state = "early"
-        self.created_at = created_at
-        self.answered_at: float | None = None
-        self.ended_at: float | None = None
-        self.ended_by: EndedBy | None = None
-        self.route_set: list[str] = []
-        self.session_expires: int | None = None
-        self.refresher: str | None = None
-        self.timer: Timer | None = None
-
-    @property
-    def key(self) -> tuple[str, str, str]:
-        return self.call_id, self.caller.tag, self.callee.tag
-
-    def sides(self, from_tag: str) -> tuple[Party, Party]:
-        """The sender of a request with this From tag, and the other side."""
-        return (self.caller, self.callee) if from_tag == self.caller.tag else (self.callee, self.caller)
-
-    def side_name(self, from_tag: str) -> EndedBy:
-        return "caller" if from_tag == self.caller.tag else "callee"
-
-    @property
-    def route_set_json(self) -> str:
-        return json.dumps(self.route_set)
-
-    def refresh(self, message: Message, sender: Party) -> None:
-        """Take over the target and the session timer that a re-INVITE, an UPDATE or its 2xx brings.
-
-        RFC 3261 12.2, RFC 4028 7.
-        """
-        contact = contact_of(message)
-        if contact:
-            sender.contact = contact
-        if isinstance(message, Response):
-            self.session_expires, self.refresher = session_timer_of(message)
+    def say(self, session: Session, reason: Reason, then: Callable[[], None]) -> None:
+        then()
 
 
 class Sessions:
     """The registry of every session that is early or active, and of the calls they belong to.
 
     ``changed`` hears each session when it is answered, refreshed and ended: the writer of the store. A session is
-    closed when nothing was heard of it for ``call_seconds``, or for ``expiry_grace`` seconds longer than its
-    Session-Expires: the BYE of RFC 4028 10 may be sent at the last moment, and repeated.
+    hung up on when nothing was heard of it for ``call_seconds``, or for ``expiry_grace`` seconds longer than its
+    Session-Expires: the BYE of RFC 4028 10 may be sent at the last moment, and repeated. ``farewell`` is whoever tells
+    the phones; it is set before the first session.
     """
 
     def __init__(
@@ -202,13 +73,16 @@ class Sessions:
         self.now = now
         self.bus = bus
         self.metrics = metrics
+        self.farewell: Farewell = _Silence()
         self._wheel = wheel
         self._call_seconds = call_seconds
         self._expiry_grace = expiry_grace
         self._changed = changed
         self._sessions: dict[tuple[str, str, str], Session] = {}
+        self._leaving: dict[tuple[str, str, str], Session] = {}  # ended by us, their phones have yet to answer
         self._calls: dict[str, Call] = {}
         self._active = 0
+        self._stop: _Wait | None = None
         metrics.active_dialogs.read_from(lambda: self._active)
         metrics.dialog_entries.read_from(lambda: len(self._sessions))
         metrics.calls_active.read_from(lambda: len(self._calls))
@@ -224,7 +98,11 @@ class Sessions:
     def find(self, message: Message) -> Session | None:
         """The session of a message within a dialog, in whichever direction it goes."""
         call_id, ours, theirs = message.call_id, message.from_tag, message.to_tag
-        return self._sessions.get((call_id, ours, theirs)) or self._sessions.get((call_id, theirs, ours))
+        one, other = (call_id, ours, theirs), (call_id, theirs, ours)
+        found = self._sessions.get(one) or self._sessions.get(other)
+        if found is None and self._leaving:
+            found = self._leaving.get(one) or self._leaving.get(other)
+        return found
 
     def start(self, request: Request, arrived_on: Flow, caller: Caller, callee_user: str) -> Call:
         """A call begins with this INVITE."""
@@ -255,48 +133,58 @@ class Sessions:
         """
         tag = response.to_tag
         session = self._sessions.get((response.call_id, response.from_tag, tag))
-        if session is None and (tag or response.status >= 200) and not call.is_over and tag not in call.gone:
-            session = self._open(call, response, phone_flow)
-        return session
+        if session is not None or call.is_over or tag in call.gone:
+            return session
+        if response.status >= 200 or (tag and len(call.early) < _MOST_EARLY):
+            return self._open(call, response, phone_flow)
+        return None
 
     def _open(self, call: Call, response: Response, phone_flow: Flow | None) -> Session:
-        caller = Party(response.from_tag, call.caller_contact, call.caller_flow)
+        caller = Party(response.from_tag, call.caller_contact, call.caller_flow, call.caller_number)
         callee = Party(response.to_tag, contact_of(response), phone_flow)
         session = Session(call, response.call_id, caller, callee, self.now())
-        session.caller_uri = call.caller_uri
-        session.callee_uri = call.callee_uri
         self._sessions[session.key] = session
         call.early.append(session)
         return session
 
-    def answered(self, session: Session, response: Response) -> None:
-        """A 2xx confirms the dialog; a repeated one changes nothing."""
-        if session.state != "early":
+    def answered(self, call: Call, session: Session, response: Response, asked: Asked | None = None) -> None:
+        """A 2xx to the INVITE of ``call`` confirms the dialog; a repeated one changes nothing."""
+        if session.state == "early":
+            self._confirm(session, response, asked)
+        if session.state != "active" or call in session.calls:
             return
-        session.state = "active"
-        session.answered_at = self.now()
-        session.refresh(response, session.callee)
-        session.route_set = response.values("record-route")
-        self._active += 1
-        call = session.call
-        call.early.remove(session)
+        session.calls += (call,)
         call.live += 1
+        if call is not session.call and session.caller.flow is None:
+            session.caller.flow = call.caller_flow
         call.answered(response)
         for other in tuple(call.early):
             self.terminate(other, "system")
-        self._watch(session)
         self._changed(session)
 
-    def moved(self, session: Session, request: Request, arrived_on: Flow) -> None:
-        """A re-INVITE or UPDATE came: its sender may be somewhere else now."""
-        sender = session.sides(request.from_tag)[0]
-        session.refresh(request, sender)
-        if sender.flow is not None and _is_first_hand(request):
-            sender.flow = arrived_on
+    def _confirm(self, session: Session, response: Response, asked: Asked | None) -> None:
+        session.state = "active"
+        session.answered_at = now = self.now()
+        session.refresh(response, session.callee, now, asked)
+        session.route_set = response.values("record-route")
+        self._active += 1
+        session.call.early.remove(session)
+        self._watch(session)
 
-    def refreshed(self, session: Session, response: Response, sender: Party) -> None:
-        """A 2xx to a re-INVITE or UPDATE went through."""
-        session.refresh(response, sender)
+    def heard(self, session: Session, request: Request, arrived_on: Flow) -> None:
+        """A request came within the dialog: the sender of a re-INVITE or UPDATE may be somewhere else now."""
+        sender = session.sides(request.from_tag)[0]
+        number = request.cseq.number
+        if number > sender.number:
+            sender.number = number
+        if request.method in TARGET_REFRESH:
+            session.move(request, sender)
+            if sender.flow is not None and is_first_hand(request):
+                sender.flow = arrived_on
+
+    def refreshed(self, session: Session, response: Response, answering: Party, asked: Asked | None = None) -> None:
+        """A 2xx to a re-INVITE or UPDATE goes through."""
+        session.refresh(response, answering, self.now(), asked)
         if session.state == "active":
             self._watch(session)
             self._changed(session)
@@ -309,26 +197,60 @@ class Sessions:
             seconds = min(seconds, session.session_expires + self._expiry_grace)
         session.timer = self._wheel.start(seconds, _Expiry(self, session), 0)
 
+    def hang_up(self, session: Session, reason: Reason) -> None:
+        """End a session ourselves: both phones get a BYE, and the books say that the system ended it.
+
+        While they have yet to answer, what they still send in the dialog goes through. A call that only rings is
+        refused, and whoever rings is cancelled.
+        """
+        if session.state == "active":
+            self.ended(session, "system")
+            self._leaving[session.key] = session
+            self.farewell.say(session, reason, partial(self._left, session))
+        elif session.state == "early" and session.call.give_up is not None:
+            session.call.give_up(f"{reason.text or 'The call was ended'}.")
+
+    async def hang_up_all(self, reason: Reason = STOPPING) -> None:
+        """`hang_up` on every session; returns when all phones have answered, 2 s after the last BYE at the latest.
+
+        To be called while the transactions still run.
+        """
+        for at, session in enumerate(self, 1):
+            self.hang_up(session, reason)
+            if at % _AT_ONCE == 0:
+                await self._wait(_BETWEEN)
+        if self._leaving:
+            await self._wait(_FAREWELL_SECONDS)
+
+    def _wait(self, seconds: float) -> Deferred[None]:
+        wait = self._stop = _Wait()
+        self._wheel.start(seconds, wait, 0)
+        return wait.over
+
+    def _left(self, session: Session) -> None:
+        self._leaving.pop(session.key, None)
+        if not self._leaving and self._stop is not None:
+            self._stop.timer_fired(0)
+
     def ended(self, session: Session, ended_by: EndedBy) -> None:
-        """An active session is over; the call is over with its last session."""
-        was_active = session.state == "active"
+        """An active session is over; a call is over with its last session."""
         self.terminate(session, ended_by)
-        call = session.call
-        if was_active and call.live == 0:
-            call.end("answered", 200, "OK", ended_by)
+        for call in session.calls:
+            if call.live == 0:
+                call.end("answered", 200, "OK", ended_by)
 
     def terminate(self, session: Session, ended_by: EndedBy) -> None:
-        """Take one session out of the registry; the call is not asked."""
+        """Take one session out of the registry; the calls are not asked."""
         if session.state == "terminated":
             return
-        call = session.call
-        if session.state == "active":
+        was_active, session.state = session.state == "active", "terminated"
+        if was_active:
             self._active -= 1
+        elif session in session.call.early:
+            session.call.early.remove(session)
+        for call in session.calls:
             call.live -= 1
             call.gone += (session.callee.tag,)
-        elif session in call.early:
-            call.early.remove(session)
-        was_active, session.state = session.state == "active", "terminated"
         session.ended_at = self.now()
         session.ended_by = ended_by
         if session.timer is not None:
@@ -353,6 +275,7 @@ class Sessions:
             if call.give_up is not None:
                 call.give_up(f"{reason}.")
             call.end("answered" if call.answered_at is not None else "failed", 503, reason, "system")
+        self._leaving.clear()
 
 
 class _Expiry:
@@ -365,34 +288,17 @@ class _Expiry:
         self._session = session
 
     def timer_fired(self, kind: int) -> None:
-        self._registry.ended(self._session, "system")
+        session, registry = self._session, self._registry
+        is_expired = session.expires_at is not None and session.expires_at <= registry.now()
+        registry.hang_up(session, EXPIRED if is_expired else TOO_LONG)
 
 
-def _is_first_hand(request: Request) -> bool:
-    """Whether nobody forwarded it: then its contact is reached where it came from, whatever a NAT does to addresses."""
-    return request.names.count("via") == 1 and "," not in request.lines[request.names.index("via")]
+class _Wait:
+    """Fires ``over`` after some time, or when it is told to."""
 
+    def __init__(self) -> None:
+        self.over: Deferred[None] = Deferred()
 
-def contact_of(message: Message) -> str:
-    """The URI of the first Contact, empty when there is none or it cannot be read."""
-    value = message.value("contact")
-    if value is None:
-        return ""
-    start = value.find("<", value.find('"', 1) if value[0:1] == '"' else 0)
-    if start >= 0:
-        return value[start + 1 : value.find(">", start)]
-    return value.partition(";")[0].strip()
-
-
-def session_timer_of(response: Response) -> tuple[int | None, str | None]:
-    """Seconds and refresher that a 2xx agreed on (RFC 4028 4), None for both without a session timer."""
-    value = response.value("session-expires")
-    if value is None:
-        return None, None
-    seconds, _, parameters = value.partition(";")
-    name, _, refresher = parameters.strip().partition("=")
-    try:
-        interval = parse_digits(seconds.strip(), "Session-Expires", 2**31 - 1)
-    except ParseError:
-        return None, None
-    return interval, refresher.lower() if name.lower() == "refresher" and refresher else None
+    def timer_fired(self, kind: int) -> None:
+        if not self.over.called:
+            self.over.callback(None)

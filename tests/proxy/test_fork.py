@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from gosip_py.proxy.fork import Patience
 from gosip_py.sip.message import Request
+from tests.conformance import conforms
 from tests.proxy.switchboard import TIMER_C, Phone, SwitchboardCase
 
 PATIENCE = 32.0
@@ -11,6 +13,7 @@ PATIENCE = 32.0
 class SingleTests(SwitchboardCase):
     """One phone is called."""
 
+    @conforms("RFC 3261 16.2")
     def test_100_at_once(self) -> None:
         """16.2: a stateful proxy sends it where an answer may take its time; it goes no further than this hop."""
         self.alice.ask("INVITE")
@@ -23,6 +26,7 @@ class SingleTests(SwitchboardCase):
         self.board.run()
         self.assertEqual(self.alice.titles, [])
 
+    @conforms("RFC 3261 16.6", "RFC 3581 3")
     def test_our_via_on_top_with_a_branch_of_its_own(self) -> None:
         """16.6 item 8: "The proxy MUST insert a Via header field value into the copy"."""
         sent = self.alice.ask("INVITE")
@@ -35,6 +39,24 @@ class SingleTests(SwitchboardCase):
         self.assertEqual(got.value("max-forwards"), "69")
         self.assertEqual(got.uri_text, self.bob.contact)
 
+    @conforms("RFC 3261 16.6", "RFC 3261 19.1.1")
+    def test_what_may_not_stand_in_a_request_uri_is_taken_off(self) -> None:
+        """16.6 item 2: "If the URI contains any parameters not allowed in a Request-URI, they MUST be removed"."""
+        uris = {
+            "sip:c@192.0.2.20:5060;method=BYE;transport=udp?Subject=x&body=y": "sip:c@192.0.2.20:5060;transport=udp",
+            "sip:c;method=x?y@192.0.2.20?z": "sip:c;method=x?y@192.0.2.20",
+            "sip:192.0.2.20?z": "sip:192.0.2.20",
+        }
+        for contact, written in uris.items():
+            self.bob.register("carol", 30, contact)
+            self.alice.ask("INVITE", "sip:carol@example.com")
+            got = self.bob.request("INVITE")
+            self.assertEqual(got.uri_text, written)
+            self.bob.respond(got, 486)
+            self.alice.response(486)
+            self.board.location.remove_uri("sip:carol@example.com", contact, "test", self.board.now())
+
+    @conforms("RFC 3261 16.7")
     def test_our_via_is_taken_off_the_answer(self) -> None:
         """16.7 item 3: "The proxy removes the topmost Via header field value from the response"."""
         sent = self.alice.ask("INVITE")
@@ -44,6 +66,7 @@ class SingleTests(SwitchboardCase):
         self.assertEqual(answer.top_via.branch, sent.top_via.branch)
         self.assertEqual(answer.value("server"), "Phone/1")
 
+    @conforms("RFC 3261 17.1.1.3")
     def test_the_refusal_is_acknowledged_hop_by_hop(self) -> None:
         self.alice.ask("INVITE")
         got = self.bob.request("INVITE")
@@ -52,6 +75,7 @@ class SingleTests(SwitchboardCase):
         self.assertEqual(ack.top_via.branch, got.top_via.branch)
         self.alice.response(486)
 
+    @conforms("RFC 3261 16.7", "RFC 3261 21.5.4")
     def test_a_503_of_the_phone_is_a_500_of_ours(self) -> None:
         """16.7 item 6: whoever gets a 503 "SHOULD NOT forward it upstream", which would say that we cannot serve."""
         self.alice.ask("INVITE")
@@ -59,6 +83,7 @@ class SingleTests(SwitchboardCase):
         self.assertNotIn("retry-after", self.alice.response(500))
         self.assertEqual(self.board.books.endings, [("failed", 500, "callee")])
 
+    @conforms("RFC 3261 16.9", "RFC 3261 17.1.1.2")
     def test_nobody_answers(self) -> None:
         """16.9 and 17.1.1.2, Timer B: as if a 408 had come."""
         self.alice.ask("INVITE")
@@ -67,6 +92,7 @@ class SingleTests(SwitchboardCase):
         self.assertIn("Warning: 399", str(self.alice.response(408).lines))
         self.assertEqual(self.board.books.endings, [("no_answer", 408, "system")])
 
+    @conforms("RFC 3261 16.9")
     def test_a_connection_that_cannot_be_had(self) -> None:
         """16.9: a transport error counts as a 503, and the next best answer goes back."""
         self.bob.register("carol", 30)
@@ -95,6 +121,7 @@ class SingleTests(SwitchboardCase):
         self.alice.response(502)
         self.assertEqual(self.board.books.endings, [("failed", 502, "system")])
 
+    @conforms("RFC 5393 3")
     def test_what_leads_back_to_us_is_not_followed(self) -> None:
         """RFC 5393 3: a few contacts that name ourselves would double with each round."""
         for contact in ("sip:carol@192.0.2.1:5060", "sip:carol@us.example", "sip:carol@192.0.2.1;transport=tcp"):
@@ -158,6 +185,7 @@ class CancelTests(SwitchboardCase):
         self.alice.send(cancel)
         self.alice.response(200, "CANCEL")
 
+    @conforms("RFC 3261 16.10")
     def test_what_rings_is_cancelled_and_its_487_goes_back(self) -> None:
         sent, got = self.ringing()
         self.cancel(sent, "Reason: Q.850;cause=16")
@@ -169,6 +197,7 @@ class CancelTests(SwitchboardCase):
         self.alice.response(487)
         self.assertEqual(self.board.books.endings, [("cancelled", 487, "caller")])
 
+    @conforms("RFC 3261 9.1")
     def test_before_a_provisional_response_it_waits(self) -> None:
         """9.1: "If no provisional response has been received, the CANCEL request MUST NOT be sent"."""
         sent = self.alice.ask("INVITE")
@@ -198,6 +227,7 @@ class CancelTests(SwitchboardCase):
         self.alice.response(487)
         self.assertEqual(self.board.books.endings, [("cancelled", 487, "caller")])
 
+    @conforms("RFC 3261 16.10")
     def test_every_branch(self) -> None:
         second = Phone(self.board, "192.0.2.21", "bob", via="TCP")
         second.register("bob", 20)
@@ -212,6 +242,7 @@ class CancelTests(SwitchboardCase):
             phone.respond(request, 487)
         self.alice.response(487)
 
+    @conforms("RFC 3261 9.1")
     def test_it_crosses_the_answer(self) -> None:
         """9.1: who cancelled too late has a call."""
         sent, got = self.ringing()
@@ -234,6 +265,7 @@ class CancelTests(SwitchboardCase):
 class TimerCTests(SwitchboardCase):
     """16.8."""
 
+    @conforms("RFC 3261 16.8")
     def test_it_rings_and_rings(self) -> None:
         """ "If the client transaction has received a provisional response, the proxy MUST generate a CANCEL"."""
         _, got = self.ringing()
@@ -247,6 +279,7 @@ class TimerCTests(SwitchboardCase):
         self.alice.response(408)
         self.assertEqual(self.board.books.endings, [("no_answer", 408, "system")])
 
+    @conforms("RFC 3261 16.7", "RFC 3261 16.8")
     def test_each_provisional_response_starts_it_anew(self) -> None:
         """16.7 item 2: "the proxy MUST reset timer C" for each response from 101 to 199."""
         _, got = self.ringing()
@@ -258,6 +291,7 @@ class TimerCTests(SwitchboardCase):
         self.bob.respond(got, 603)
         self.alice.response(603)
 
+    @conforms("RFC 3261 16.7")
     def test_a_100_does_not(self) -> None:
         _, got = self.ringing()
         self.board.run(TIMER_C - 10)
@@ -265,6 +299,7 @@ class TimerCTests(SwitchboardCase):
         self.board.run(10)
         self.bob.request("CANCEL")
 
+    @conforms("RFC 3261 16.7")
     def test_an_answer_that_was_faster_than_the_cancel(self) -> None:
         _, got = self.ringing()
         self.board.run(TIMER_C)
@@ -273,9 +308,10 @@ class TimerCTests(SwitchboardCase):
         self.alice.response(200)
         self.assertEqual(len(self.board.books.answered), 1)
 
+    @conforms("RFC 3261 16.8")
     def test_a_phone_that_never_rang_counts_as_408(self) -> None:
         """ "the proxy MUST behave as if the transaction received a 408": where Timer C is shorter than Timer B."""
-        self.board.proxy._timer_c_seconds = 5.0
+        self.board.proxy._patience = Patience(5.0, 30.0)
         self.alice.ask("INVITE")
         self.bob.request("INVITE")
         self.board.run(5.1)
@@ -283,7 +319,7 @@ class TimerCTests(SwitchboardCase):
         self.assertNotIn("CANCEL", self.bob.titles)
 
     def test_what_such_a_phone_says_later_is_for_nobody(self) -> None:
-        self.board.proxy._timer_c_seconds = 5.0
+        self.board.proxy._patience = Patience(5.0, 30.0)
         self.alice.ask("INVITE")
         got = self.bob.request("INVITE")
         self.board.run(5.1)
@@ -294,7 +330,7 @@ class TimerCTests(SwitchboardCase):
         self.assertEqual(self.board.books.endings, [("no_answer", 408, "system")])
 
     def test_after_a_cancel_it_has_nothing_to_say(self) -> None:
-        self.board.proxy._timer_c_seconds = 5.0
+        self.board.proxy._patience = Patience(5.0, 30.0)
         sent, _ = self.ringing()
         cancel = self.alice.make(
             "CANCEL", sent.uri_text, from_tag=sent.from_tag, call_id=sent.call_id, branch=sent.top_via.branch
@@ -334,19 +370,23 @@ class ForkCase(SwitchboardCase):
 class BestResponseTests(ForkCase):
     """16.7 item 6."""
 
+    @conforms("RFC 3261 16.6")
     def test_each_copy_has_a_branch_of_its_own(self) -> None:
         got = self.called()
         self.assertEqual(len({request.top_via.branch for request in got}), 3)
         self.assertEqual([request.uri_text for request in got], [phone.contact for phone in self.phones])
 
+    @conforms("RFC 3261 16.7")
     def test_nothing_is_chosen_before_all_have_answered(self) -> None:
         self.answered(404, 486, 0)
         self.assertEqual(self.alice.titles, ["100 INVITE"])
 
+    @conforms("RFC 3261 16.7")
     def test_of_the_classes_the_lowest(self) -> None:
         self.answered(500, 302, 404)
         self.alice.response(302)
 
+    @conforms("RFC 3261 16.7")
     def test_of_4xx_those_that_help(self) -> None:
         """ "give preference to responses that provide information affecting resubmission of this request"."""
         self.answered(404, 484, 486)
@@ -358,6 +398,7 @@ class BestResponseTests(ForkCase):
         self.alice.response(486)
         self.assertEqual(self.board.books.endings, [("rejected", 486, "callee")])
 
+    @conforms("RFC 3261 16.7")
     def test_a_6xx_ends_it_for_all(self) -> None:
         """16.7 item 5: on a 6xx every pending branch is cancelled; item 6: it is the best."""
         got = self.called()
@@ -372,6 +413,7 @@ class BestResponseTests(ForkCase):
         self.alice.response(603)
         self.assertEqual(self.board.books.endings, [("rejected", 603, "callee")])
 
+    @conforms("RFC 3261 16.7", "RFC 3261 22.3")
     def test_the_challenges_of_all(self) -> None:
         """16.7 item 7: the values of all WWW-Authenticate and Proxy-Authenticate are added to the one that is sent."""
         got = self.called()
@@ -395,6 +437,7 @@ class BestResponseTests(ForkCase):
 
 
 class AnsweredTests(ForkCase):
+    @conforms("RFC 3261 16.7", "RFC 3326 2")
     def test_the_others_are_cancelled_with_the_reason(self) -> None:
         """16.7 item 10, and RFC 3326: so that no phone shows a missed call."""
         got = self.called()
@@ -412,6 +455,7 @@ class AnsweredTests(ForkCase):
         self.assertNotIn("CANCEL", self.phones[1].titles)
         self.assertNotIn("487 INVITE", self.alice.titles)
 
+    @conforms("RFC 3261 9.1", "RFC 3261 16.7")
     def test_one_that_has_not_rung_yet_is_cancelled_when_it_does(self) -> None:
         got = self.answered(0, 200, 0)
         self.board.run(0.2)
@@ -421,6 +465,7 @@ class AnsweredTests(ForkCase):
         self.board.run()
         self.assertNotIn("180 INVITE", self.alice.titles)
 
+    @conforms("RFC 3261 16.7")
     def test_every_2xx_goes_back(self) -> None:
         """16.7 item 5: "Any 2xx response to an INVITE request" is forwarded, also after another."""
         got = self.answered(0, 200, 200)
@@ -428,6 +473,7 @@ class AnsweredTests(ForkCase):
         tags = {self.alice.response(200).to_tag for _ in range(2)}
         self.assertEqual(len(tags), 2)
 
+    @conforms("RFC 3261 16.7", "RFC 6026 7.1")
     def test_a_repeated_2xx_is_repeated(self) -> None:
         """13.3.1.4 leaves that to the UAS; no element between may swallow it."""
         got = self.called()
@@ -441,19 +487,21 @@ class OtherMethodTests(ForkCase):
     """Requests other than INVITE."""
 
     def message(self) -> list[Request]:
-        self.alice.ask("MESSAGE")
-        return [phone.request("MESSAGE") for phone in self.phones]
+        self.alice.ask("OPTIONS")
+        return [phone.request("OPTIONS") for phone in self.phones]
 
+    @conforms("RFC 3261 16.7")
     def test_the_first_2xx_goes_back_and_no_other(self) -> None:
         """16.7 item 5: of another method one 2xx only, and there is nothing to cancel (9.1)."""
         for phone, request in zip(self.phones, self.message(), strict=True):
             phone.respond(request, 200)
-        self.alice.response(200, "MESSAGE")
+        self.alice.response(200, "OPTIONS")
         self.board.run()
         self.assertEqual(self.alice.titles, [])
         self.assertTrue(all(phone.titles == [] for phone in self.phones))
         self.assertEqual(self.flushLoggedErrors(), [])
 
+    @conforms("RFC 4320 4.1")
     def test_no_provisional_response_goes_back(self) -> None:
         """RFC 4320 4.1."""
         got = self.message()
@@ -462,19 +510,21 @@ class OtherMethodTests(ForkCase):
         self.assertEqual(self.alice.titles, [])
         for phone, request in zip(self.phones, got, strict=True):
             phone.respond(request, 404)
-        self.alice.response(404, "MESSAGE")
+        self.alice.response(404, "OPTIONS")
 
+    @conforms("RFC 4320 4.2")
     def test_no_408_goes_back(self) -> None:
         """RFC 4320 4.2: a proxy lets the transaction end in silence."""
         self.message()
         self.board.run(PATIENCE + 1)
-        self.assertEqual([each for each in self.alice.titles if each != "100 MESSAGE"], [])
+        self.assertEqual([each for each in self.alice.titles if each != "100 OPTIONS"], [])
 
+    @conforms("RFC 4320 4.2")
     def test_nor_one_that_somebody_downstream_sent(self) -> None:
         for phone, request in zip(self.phones, self.message(), strict=True):
             phone.respond(request, 408)
         self.board.run(PATIENCE + 1)
-        self.assertEqual([each for each in self.alice.titles if each != "100 MESSAGE"], [])
+        self.assertEqual([each for each in self.alice.titles if each != "100 OPTIONS"], [])
 
     def test_no_record_route(self) -> None:
         self.assertNotIn("record-route", self.message()[0])
@@ -482,7 +532,7 @@ class OtherMethodTests(ForkCase):
     def test_a_message_makes_no_call(self) -> None:
         for phone, request in zip(self.phones, self.message(), strict=True):
             phone.respond(request, 200)
-        self.alice.response(200, "MESSAGE")
+        self.alice.response(200, "OPTIONS")
         self.assertEqual(self.board.books.started, {})
 
 
@@ -498,6 +548,7 @@ class SizeTests(SwitchboardCase):
             packet.transport for packet in packets if packet.destination[0] == self.bob.host and packet.title == method
         ]
 
+    @conforms("RFC 3261 18.1.1")
     def test_a_large_request_leaves_by_tcp(self) -> None:
         self.bob.register("carol", 30, "sip:carol@192.0.2.20:5060", is_at_source=False)
         for method in ("INVITE", "MESSAGE"):
@@ -508,6 +559,7 @@ class SizeTests(SwitchboardCase):
             self.bob.respond(got, 200)
             self.alice.response(200, method)
 
+    @conforms("RFC 3261 18.1.1")
     def test_and_by_udp_when_nobody_listens_there(self) -> None:
         """ "the element SHOULD retry the request, using UDP"."""
         self.bob.register("carol", 30, "sip:carol@192.0.2.20:5060", is_at_source=False)

@@ -8,6 +8,7 @@ from collections import Counter
 from gosip_py.proxy.fork import Branch, ResponseContext
 from gosip_py.proxy.outcome import CallOutcome, SessionOutcome
 from gosip_py.proxy.session import Call, Party, Session
+from gosip_py.proxy.unwanted import Unwanted
 from gosip_py.sip.message import Message
 from gosip_py.transaction.client import ClientTransaction
 from gosip_py.transaction.server import ServerTransaction
@@ -17,7 +18,7 @@ from tests.proxy.switchboard import TIMER_C, Dialog, Phone, SwitchboardCase
 CALLS = 1000
 OURS = (
     Branch, Call, CallOutcome, ClientTransaction, Message, Party, ResponseContext, ServerTransaction, Session,
-    SessionOutcome, Timer,
+    SessionOutcome, Timer, Unwanted,
 )  # fmt: skip
 
 
@@ -32,13 +33,19 @@ class LeakTests(SwitchboardCase):
         self.callers = [self.alice, Phone(self.board, "192.0.2.11", "alice", via="TCP")]
         self.callees = [self.bob, Phone(self.board, "192.0.2.21", "bob", via="TCP")]
         self.callees[1].register("bob", 20)
-        self.lives = (self.answered, self.refused, self.cancelled, self.silent, self.answered_twice, self.message)
+        self.others = [Phone(self.board, f"192.0.2.{host}", "carol") for host in (31, 32)]
+        for phone, q in zip(self.others, (900, 100), strict=True):
+            phone.register("carol", 30, q=q)
+        self.lives = (
+            self.answered, self.refused, self.cancelled, self.silent, self.answered_twice, self.message, self.sent_on,
+            self.sought, self.too_late,
+        )  # fmt: skip
 
     def forget(self) -> None:
         """What the network and the phones remember is not the server's."""
         self.board.network.packets.clear()
         self.board.changed.clear()
-        for phone in (*self.callers, *self.callees):
+        for phone in (*self.callers, *self.callees, *self.others):
             phone.heard.clear()
 
     # -- lives of a call ----------------------------------------------------------------------------------------------
@@ -108,6 +115,36 @@ class LeakTests(SwitchboardCase):
         caller.ask("MESSAGE")
         for phone in self.callees:
             phone.respond(phone.request("MESSAGE"), 200)
+
+    def sent_on(self, caller: Phone) -> None:
+        caller.ask("INVITE")
+        for phone in self.callees:
+            phone.respond(phone.request("INVITE"), 302, ("contact", "<sip:carol@example.com>"))
+        self.refuse_all()
+
+    def sought(self, caller: Phone) -> None:
+        caller.ask("INVITE", "sip:carol@example.com")
+        self.refuse_all()
+
+    def refuse_all(self) -> None:
+        for phone in self.others:
+            phone.respond(phone.request("INVITE"), 486)
+        self.board.run()
+
+    def too_late(self, caller: Phone) -> None:
+        sent = caller.ask("INVITE")
+        got = [phone.request("INVITE") for phone in self.callees]
+        for phone, each in zip(self.callees, got, strict=True):
+            phone.respond(each, 180)
+        caller.response(180)
+        call = next(session.call for session in self.board.sessions if session.call_id == sent.call_id)
+        assert call.give_up is not None
+        call.give_up("The server stops.")
+        self.callees[0].request("CANCEL")
+        self.callees[0].respond(got[0], 200)
+        self.callees[0].respond(self.callees[0].request("BYE"), 200)
+        self.callees[1].respond(self.callees[1].request("CANCEL"), 200)
+        self.callees[1].respond(got[1], 487)
 
     # -- many of them -------------------------------------------------------------------------------------------------
 

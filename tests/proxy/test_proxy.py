@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gosip_py.sip.message import Request
+from tests.conformance import conforms
 from tests.proxy.switchboard import Dialog, Phone, SwitchboardCase
 
 UDP_ROUTE = "<sip:192.0.2.1:5060;lr>"
@@ -10,11 +11,13 @@ TCP_ROUTE = "<sip:192.0.2.1:5060;transport=tcp;lr>"
 
 
 class RecordRouteTests(SwitchboardCase):
+    @conforms("RFC 3261 16.6")
     def test_we_stay_in_the_path(self) -> None:
         """16.6 item 4."""
         calling, called = self.talking()
         self.assertEqual((calling.routes, called.routes), ([UDP_ROUTE], [UDP_ROUTE]))
 
+    @conforms("RFC 5658 3.3")
     def test_on_both_sides_where_the_transport_changes(self) -> None:
         """RFC 5658 3.3: each side finds the socket of its own transport first."""
         caller = Phone(self.board, "192.0.2.11", "alice", via="TCP")
@@ -23,18 +26,20 @@ class RecordRouteTests(SwitchboardCase):
         self.assertEqual(called.routes, [UDP_ROUTE, TCP_ROUTE])
         self.hang_up(calling, self.bob)
 
+    @conforms("RFC 6665 4.3")
     def test_a_route_that_is_recorded_in_notify(self) -> None:
         """RFC 6665 4.3: who records the route of a SUBSCRIBE does so in its NOTIFY too."""
-        self.alice.ask("SUBSCRIBE", "sip:bob@example.com", "Event: dialog")
+        self.alice.ask("SUBSCRIBE", "sip:bob@example.com", "Event: weather")
         got = self.bob.request("SUBSCRIBE")
         self.assertEqual(got.values("record-route"), [UDP_ROUTE])
         answer = self.bob.respond(got, 200)
         self.alice.response(200, "SUBSCRIBE")
-        Dialog(self.bob, got, answer, is_caller=False).send("NOTIFY", "Event: dialog")
+        Dialog(self.bob, got, answer, is_caller=False).send("NOTIFY", "Event: weather")
         self.assertEqual(self.alice.request("NOTIFY").values("record-route"), [UDP_ROUTE])
 
 
 class InDialogTests(SwitchboardCase):
+    @conforms("RFC 3261 15.1.1", "RFC 3261 16.6")
     def test_the_caller_hangs_up(self) -> None:
         calling, _ = self.talking()
         calling.send("BYE")
@@ -45,6 +50,7 @@ class InDialogTests(SwitchboardCase):
         self.alice.response(200, "BYE")
         self.assertEqual(self.board.books.endings, [("answered", 200, "caller")])
 
+    @conforms("RFC 3261 15.1.1", "RFC 3261 12.2")
     def test_the_callee_hangs_up(self) -> None:
         _, called = self.talking()
         called.send("BYE")
@@ -54,6 +60,7 @@ class InDialogTests(SwitchboardCase):
         self.bob.response(200, "BYE")
         self.assertEqual(self.board.books.endings, [("answered", 200, "callee")])
 
+    @conforms("RFC 3261 13.2.2.4", "RFC 3261 16.11")
     def test_the_ack_goes_end_to_end(self) -> None:
         """13.2.2.4: a transaction of its own, forwarded like any request."""
         sent, got = self.ringing()
@@ -67,6 +74,7 @@ class InDialogTests(SwitchboardCase):
         self.board.run()
         self.assertEqual(self.alice.titles, ["100 INVITE"])
 
+    @conforms("RFC 3261 16.6")
     def test_further_routes_are_followed(self) -> None:
         """16.6 item 6: the next Route decides, not the Request-URI."""
         edge = Phone(self.board, "192.0.2.30", "edge")
@@ -80,6 +88,7 @@ class InDialogTests(SwitchboardCase):
         calling.send("ACK")
         self.assertEqual(edge.request("ACK").uri_text, self.bob.contact)
 
+    @conforms("RFC 3261 16.6")
     def test_a_strict_router_behind_us(self) -> None:
         """16.6 item 6: a Route without lr."""
         edge = Phone(self.board, "192.0.2.30", "edge")
@@ -90,6 +99,7 @@ class InDialogTests(SwitchboardCase):
         self.assertEqual((got.uri_text, got.values("route")), ("sip:192.0.2.30:5060", [f"<{self.bob.contact}>"]))
         edge.respond(got, 200)
 
+    @conforms("RFC 3261 16.4")
     def test_a_strict_router_before_us(self) -> None:
         """16.4: our own URI in the request line, the remote target last in Route."""
         calling, _ = self.talking()
@@ -119,6 +129,7 @@ class InDialogTests(SwitchboardCase):
         self.assertEqual(got.uri_text, self.bob.contact)
         self.bob.respond(got, 200)
 
+    @conforms("RFC 3261 14.1")
     def test_a_re_invite_is_no_new_call(self) -> None:
         calling, called = self.talking()
         for side, other in ((calling, self.bob), (called, self.alice)):
@@ -134,6 +145,7 @@ class InDialogTests(SwitchboardCase):
         self.hang_up(calling, self.bob)
         self.assertEqual(self.board.books.endings, [("answered", 200, "caller")])
 
+    @conforms("RFC 3261 14.1")
     def test_a_refused_re_invite_leaves_the_call_as_it_is(self) -> None:
         """14.1."""
         calling, _ = self.talking()
@@ -144,6 +156,7 @@ class InDialogTests(SwitchboardCase):
         self.assertEqual(self.board.books.ended, [])
         self.hang_up(calling, self.bob)
 
+    @conforms("RFC 3261 14.1")
     def test_a_cancelled_re_invite_leaves_the_call_as_it_is(self) -> None:
         calling, _ = self.talking()
         sent = calling.send("INVITE")
@@ -160,6 +173,7 @@ class InDialogTests(SwitchboardCase):
         self.assertEqual(self.board.books.ended, [])
         self.hang_up(calling, self.bob)
 
+    @conforms("RFC 3261 12.2")
     def test_a_new_target_is_followed(self) -> None:
         """12.2.2: a re-INVITE brings the remote target of the other side's next requests."""
         calling, called = self.talking()
@@ -181,6 +195,7 @@ class InDialogTests(SwitchboardCase):
                 side.phone.response(202, method)
         self.assertEqual(len(self.board.sessions._sessions), 1)
 
+    @conforms("RFC 3262 4")
     def test_prack_of_an_early_dialog(self) -> None:
         """RFC 3262: a request within a dialog that no 2xx has confirmed yet."""
         sent = self.alice.ask("INVITE", "sip:bob@example.com", "Supported: 100rel")
@@ -211,6 +226,7 @@ class ByeTests(SwitchboardCase):
         self.alice.response(status, "BYE")
         return calling
 
+    @conforms("RFC 3261 15.1.1")
     def test_481_ends_it(self) -> None:
         self.bye_answered(481)
         self.assertEqual(self.board.books.endings, [("answered", 200, "caller")])
@@ -219,6 +235,7 @@ class ByeTests(SwitchboardCase):
         self.bye_answered(500)
         self.assertEqual(self.board.books.endings, [("answered", 200, "caller")])
 
+    @conforms("RFC 3261 15.1.1")
     def test_silence_ends_it(self) -> None:
         calling, _ = self.talking()
         calling.send("BYE")
@@ -354,6 +371,7 @@ class AckTests(SwitchboardCase):
         """After a restart our Record-Route is all that is left of it."""
         self.assertEqual(self.sent_on(self.ack("sip:b@192.0.2.20", f"Route: {UDP_ROUTE}")), ["192.0.2.20"])
 
+    @conforms("RFC 3261 16.3")
     def test_without_hops_left(self) -> None:
         calling, _ = self.talking()
         ack = calling.make("ACK")

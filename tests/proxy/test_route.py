@@ -5,19 +5,24 @@ from __future__ import annotations
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from gosip_py.proxy.flow_token import is_token
 from gosip_py.proxy.route import ProxyTarget, aim, has_hops_left, next_hop, record_route, take_routes
 from gosip_py.sip.errors import ParseError
 from gosip_py.sip.message import Request
 from gosip_py.sip.uri import Uri
 from gosip_py.transport.flow import Target
+from tests.conformance import conforms
 from tests.network import MemoryNetwork
 from tests.transaction.fakes import request
 
 PHONE = Target("UDP", "192.0.2.20", 5060)
 
 
+TOKEN = "<sip:flow.abc@192.0.2.1:5060;lr>"
+
+
 def is_ours(uri: Uri) -> bool:
-    return not uri.user and uri.host == "192.0.2.1" and uri.port in (None, 5060, 5061)
+    return (not uri.user or is_token(uri.user)) and uri.host == "192.0.2.1" and uri.port in (None, 5060, 5061)
 
 
 class RouteCase(SynchronousTestCase):
@@ -67,7 +72,24 @@ class TakeRoutesTests(RouteCase):
             uri="sip:192.0.2.1:5060;lr",
             more=("Route: <sip:a.example;lr>", "Route: <sip:bob@192.0.2.20:5062>"),
         )
-        self.assertEqual(self.taken(strict), (False, "sip:bob@192.0.2.20:5062", ["<sip:a.example;lr>"]))
+        self.assertEqual(self.taken(strict), (True, "sip:bob@192.0.2.20:5062", ["<sip:a.example;lr>"]))
+
+    @conforms("RFC 5626 5.3")
+    def test_the_flow_token_that_leads_onward_stays(self) -> None:
+        for routes, left in (
+            (f"<sip:192.0.2.1:5060;lr>, {TOKEN}", [TOKEN]),
+            (f"{TOKEN}, <sip:192.0.2.1:5060;lr>", []),
+            (f"{TOKEN}, <sip:192.0.2.1:5061;transport=tls;lr>", []),
+            (f"{TOKEN}, <sip:flow.def@192.0.2.1;lr>", ["<sip:flow.def@192.0.2.1;lr>"]),
+            (f"{TOKEN}, <sip:a.example;lr>", [TOKEN, "<sip:a.example;lr>"]),
+            ("<sip:flow.abc@a.example;lr>", ["<sip:flow.abc@a.example;lr>"]),
+        ):
+            self.assertEqual(self.taken(request(more=(f"Route: {routes}",)))[2], left, routes)
+
+    @conforms("RFC 5626 5.3")
+    def test_a_strict_router_loses_no_flow_token(self) -> None:
+        strict = request("BYE", uri=TOKEN[1:-1], more=("Route: <sip:bob@192.0.2.20:5062>",))
+        self.assertEqual(self.taken(strict), (True, "sip:bob@192.0.2.20:5062", [TOKEN]))
 
     def test_a_route_that_cannot_be_read(self) -> None:
         with self.assertRaises(ParseError):
@@ -120,7 +142,7 @@ class AimTests(RouteCase):
         path = ("<sip:edge.example;lr>", "<sip:inner.example:5070;lr>")
         where = self.aimed(message, ProxyTarget("sip:bob@10.0.0.7", PHONE, path))
         self.assertEqual(message.values("route"), list(path))
-        self.assertEqual(where, Target("UDP", "edge.example", 5060))
+        self.assertEqual(where, Target("", "edge.example", 0))
 
     def test_the_flow_of_the_binding_leads_to_the_edge(self) -> None:
         message = request()
@@ -134,7 +156,7 @@ class AimTests(RouteCase):
         where = self.aimed(message, ProxyTarget(message.uri_text, PHONE))
         self.assertEqual(message.uri_text, "sip:old.example")
         self.assertEqual(message.values("route"), ["<sip:b.example;lr>", "<sip:bob@example.org>"])
-        self.assertEqual(where, Target("UDP", "old.example", 5060))
+        self.assertEqual(where, Target("", "old.example", 0))
 
     def test_the_next_hop(self) -> None:
         self.assertEqual(next_hop(request()).host, "example.org")

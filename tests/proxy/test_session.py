@@ -5,9 +5,11 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from gosip_py.events import CallEnded
-from gosip_py.proxy.session import contact_of, session_timer_of
-from gosip_py.sip.message import Request, Response
+from gosip_py.proxy.dialog import contact_of
+from gosip_py.proxy.session import STOPPING
+from gosip_py.sip.message import Request
 from gosip_py.sip.reply import reply
+from tests.conformance import conforms
 from tests.proxy.switchboard import CALL_SECONDS, GRACE, Dialog, Phone, SwitchboardCase
 from tests.transaction.fakes import request
 
@@ -148,7 +150,103 @@ class ForkTests(SwitchboardCase):
         self.hang_up(calling, self.bob)
 
 
+class SpiralTests(SwitchboardCase):
+    """An INVITE that comes back to us by way of another proxy, with another target: two calls, and one dialog."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.carol = Phone(self.board, "192.0.2.30", "carol")
+        self.carol.register("carol", 30)
+
+    def forward(self, got: Request) -> None:
+        """Bob's phone is that proxy."""
+        again = got.copy()
+        again.set_uri("sip:carol@example.com")
+        again.push_via(f"SIP/2.0/UDP {self.bob.host}:5060;branch=z9hG4bK{got.top_via.branch[-8:]}")
+        self.bob.send(again)
+
+    def back(self, status: int) -> None:
+        response = self.bob.response(status)
+        response.pop_value("via")
+        self.bob.send(response)
+
+    def spiral(self) -> Dialog:
+        """Alice's side of the call that Carol answered."""
+        sent = self.alice.ask("INVITE")
+        self.forward(self.bob.request("INVITE"))
+        got = self.carol.request("INVITE")
+        self.assertEqual(self.board.sessions.calls, 2)
+        self.carol.respond(got, 180)
+        self.back(180)
+        self.alice.response(180)
+        self.carol.respond(got, 200)
+        self.back(200)
+        return Dialog(self.alice, sent, self.alice.response(200), is_caller=True)
+
+    @conforms("RFC 3261 16.3")
+    def test_both_calls_are_answered_and_end_with_the_dialog(self) -> None:
+        calling = self.spiral()
+        self.assertEqual(self.board.gauges()[:3], (1, 1, 2))
+        self.assertEqual(len({event.id for event in self.board.books.answered}), 2)
+        self.hang_up(calling, self.carol)
+        self.assertEqual(self.board.books.endings, [ANSWERED, ANSWERED])
+
+    def test_hanging_up_on_both_sides(self) -> None:
+        """The caller is reached where it was heard the first time."""
+        self.alice.contact = "sip:alice@10.0.0.5:5060"
+        self.spiral()
+        (session,) = self.board.sessions
+        self.board.sessions.hang_up(session, STOPPING)
+        for phone in (self.alice, self.carol):
+            phone.respond(phone.request("BYE"), 200)
+        self.assertEqual(self.board.books.endings, [("answered", 200, "system")] * 2)
+
+    def test_a_call_goes_on_while_another_dialog_of_it_does(self) -> None:
+        """The first fork went round by way of Bob's proxy, the second is a phone of his own."""
+        second = Phone(self.board, "192.0.2.21", "bob")
+        second.register("bob", 20)
+        sent = self.alice.ask("INVITE")
+        self.forward(self.bob.request("INVITE"))
+        self.carol.respond(self.carol.request("INVITE"), 200)
+        other = second.request("INVITE")
+        second.respond(other, 200)
+        ended = Dialog(self.alice, sent, self.alice.response(200), is_caller=True)
+        self.back(200)
+        spiralled = Dialog(self.alice, sent, self.alice.response(200), is_caller=True)
+        self.hang_up(ended, second)
+        self.assertEqual((self.board.books.ended, self.board.sessions.calls), ([], 2))
+        self.hang_up(spiralled, self.carol)
+        self.assertEqual(self.board.books.endings, [ANSWERED, ANSWERED])
+
+    def test_it_is_refused(self) -> None:
+        self.alice.ask("INVITE")
+        self.forward(self.bob.request("INVITE"))
+        self.carol.respond(self.carol.request("INVITE"), 486)
+        self.back(486)
+        self.alice.response(486)
+        self.assertEqual(self.board.books.endings, [("rejected", 486, "callee")] * 2)
+
+
 class EarlyTests(SwitchboardCase):
+    def test_a_phone_that_rings_with_ever_new_tags(self) -> None:
+        self.alice.ask("INVITE")
+        got = self.bob.request("INVITE")
+        for number in range(100):
+            self.bob.respond(got, 180, tag=f"tag{number}")
+            self.alice.response(180)
+        self.assertEqual(self.board.gauges()[1], 32)
+        self.bob.respond(got, 200, tag="tag99")
+        self.alice.response(200)
+        self.assertEqual([session.callee.tag for session in self.board.sessions], ["tag99"])
+
+    def test_the_books_hear_the_tag_of_the_dialog_that_rings(self) -> None:
+        self.alice.ask("INVITE")
+        got = self.bob.request("INVITE")
+        self.bob.respond(got, 180, tag="one")
+        self.bob.respond(got, 180, tag="two")
+        self.board.run()
+        self.assertEqual([event.to_tag for event in self.board.books.ringing], ["one"])
+
     def test_a_bye_in_an_early_dialog_ends_that_dialog_alone(self) -> None:
         """15: the caller may do so; the call goes on until its INVITE has a final response."""
         sent, got = self.ringing()
@@ -223,20 +321,6 @@ class TimerTests(SwitchboardCase):
         self.alice.response(200, "INFO")
         self.board.run(200)
         self.assertEqual(self.board.books.endings, [("answered", 200, "system")])
-
-    def test_its_values(self) -> None:
-        def read(value: str | None) -> tuple[int | None, str | None]:
-            response = Response(200, "OK", [], [])
-            if value is not None:
-                response.add("session-expires", value)
-            return session_timer_of(response)
-
-        self.assertEqual(read(None), (None, None))
-        self.assertEqual(read("90"), (90, None))
-        self.assertEqual(read(" 1800 ; Refresher=UAS"), (1800, "uas"))
-        self.assertEqual(read("1800;other=x"), (1800, None))
-        for bad in ("", "soon", "-1", "99999999999"):
-            self.assertEqual(read(bad), (None, None))
 
 
 class CloseTests(SwitchboardCase):
