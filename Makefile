@@ -1,4 +1,4 @@
-# make run | test | lint | bench | clean. Override as in: make test PYTHON=python3.13 VENV=/tmp/venv313
+# make run | test | lint | chaos | fuzz | conformance | bench | clean. Override as in: make test PYTHON=python3.13 VENV=/tmp/venv313
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -23,7 +23,7 @@ export REQUIREMENTS
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -r /dev/stdin
 SHOW = echo "$(CURDIR)" > "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/gosip-checkout.pth"
 
-.PHONY: run test lint bench clean
+.PHONY: run test lint chaos fuzz conformance bench clean
 
 run: $(VENV)/.has-run
 	@mkdir -p $(DATA)
@@ -41,6 +41,21 @@ lint: $(VENV)/.has-lint
 	$(BIN)/mypy gosip_py tests
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/codespell
+
+# Random calls of many phones over a network that loses, doubles and reorders, on a virtual clock. A seed that fails is played
+# again by: .venv/bin/python -m tests.chaos --seed N --ladder
+SEEDS ?= 10000
+chaos: $(VENV)/.has-test
+	$(BIN)/python -m tests.chaos --seeds $(SEEDS)
+
+# Coverage-guided fuzzing of everything that reads bytes of a peer; an hour now and then is well spent: make fuzz FUZZ_SECONDS=3600
+FUZZ_SECONDS ?= 60
+fuzz: $(VENV)/.has-fuzz
+	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS)
+
+# Runs the tests that show a section of an RFC, and writes docs/conformance.md from what came of them.
+conformance: $(VENV)/.has-test
+	$(BIN)/python -m tests.conformance --write
 
 bench: $(VENV)/.has-test
 	$(BIN)/python -m benchmarks $(BENCH)
@@ -61,6 +76,11 @@ $(VENV)/.has-run: setup.cfg | $(BIN)/python
 
 $(VENV)/.has-test: setup.cfg | $(BIN)/python
 	$(BIN)/python -c "$$REQUIREMENTS" test | $(INSTALL)
+	@$(SHOW)
+	@touch $@
+
+$(VENV)/.has-fuzz: setup.cfg | $(BIN)/python
+	$(BIN)/python -c "$$REQUIREMENTS" test fuzz | $(INSTALL)
 	@$(SHOW)
 	@touch $@
 

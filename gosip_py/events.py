@@ -63,11 +63,15 @@ class CallStarted:
 
 @attrs.frozen
 class CallRinging:
-    """The first provisional response above 100 went to the caller."""
+    """The first provisional response above 100 went to the caller.
+
+    `to_tag` is that of the dialog that rings, empty when it has none.
+    """
 
     id: str
     at: float
     code: int = 180
+    to_tag: str = ""
 
 
 @attrs.frozen
@@ -98,12 +102,20 @@ class CallEnded:
 
 @attrs.frozen
 class BindingAdded:
-    """A contact registered for an AOR that did not have it."""
+    """A contact registered for an AOR that did not have it.
+
+    Here and in the next two, `id` names the binding for as long as it is refreshed (RFC 3680 5.2), `expires_at` is in
+    epoch seconds, `call_id` and `cseq` are those of the REGISTER that was served last.
+    """
 
     aor: str
     contact: str
     reason: str
     at: float
+    id: str = ""
+    expires_at: float = 0.0
+    call_id: str = ""
+    cseq: int = 0
 
 
 @attrs.frozen
@@ -114,16 +126,27 @@ class BindingRefreshed:
     contact: str
     reason: str
     at: float
+    id: str = ""
+    expires_at: float = 0.0
+    call_id: str = ""
+    cseq: int = 0
 
 
 @attrs.frozen
 class BindingRemoved:
-    """A contact is gone. `reason` says why: unregistered, expired, replaced, ended by an administrator, flow failed."""
+    """A contact is gone.
+
+    `reason` says why: unregistered, expired, replaced, ended by an administrator, flow failed, not answering.
+    """
 
     aor: str
     contact: str
     reason: str
     at: float
+    id: str = ""
+    expires_at: float = 0.0
+    call_id: str = ""
+    cseq: int = 0
 
 
 @attrs.frozen

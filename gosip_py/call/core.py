@@ -19,13 +19,20 @@ from gosip_py.sip.errors import ParseError
 from gosip_py.sip.message import Request
 from gosip_py.transaction.server import ServerTransaction
 from gosip_py.transaction.session_timer import SessionTimerPolicy, session_timer
-from gosip_py.transaction.validation import Refusal, Validation, hops_left, supported_extensions, syntax
+from gosip_py.transaction.validation import (
+    Refusal,
+    Validation,
+    hops_left,
+    readable_body,
+    supported_extensions,
+    syntax,
+)
 from gosip_py.transport.flow import Flow
 
 __all__ = ["Core"]
 
 # RFC 3261 8.2.2.2
-_MERGED = Refusal(482, "this request came before by another way, and is answered there")
+_MERGED = Refusal(482, "this request came before by another way and is answered there: send it by one way only")
 
 
 class Core:
@@ -54,7 +61,7 @@ class Core:
         self._is_merged = is_merged
         self._first = Validation(*syntax(), session_timer(session_timers))
         self._forwarding = Validation(hops_left(), supported_extensions((), "proxy-require"))
-        self._answering = Validation(supported_extensions(()))
+        self._answering = Validation(supported_extensions(()), readable_body("application/sdp"))
         self._abilities = (
             ("allow", ALLOW),
             ("allow-events", notifier.event_names),
@@ -137,7 +144,7 @@ class Core:
         if is_ours and "gr" not in copy.uri.parameters:
             return Refusal(
                 481,
-                "there is no such dialog here: it has ended, or the tags and the Call-ID are not those of the dialog",
+                "there is no such dialog here, or not with these tags and this Call-ID: send an INVITE to begin one",
             )
         self._proxy.relay_in_dialog(transaction, copy, session)
         return None

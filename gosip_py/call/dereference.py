@@ -25,6 +25,6 @@ def dereference_by(router: ExtensionRouter, now: Callable[[], float]) -> Derefer
             return None
         if isinstance(found, Destination):
             return proxy_targets(found)[0]
-        return _INVALID if isinstance(found, NotFound) else Refusal(480, found.explanation)
+        return _INVALID if isinstance(found, NotFound) else Refusal(480, f"{found.explanation}: try again later")
 
     return dereference

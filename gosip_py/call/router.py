@@ -161,7 +161,7 @@ class ExtensionRouter:
         targets = _targets([contact for contact in meant if contact.binding.device_id in usable], user.id)
         if _closed(user, device, is_in_dialog) or not targets:
             # in words that do not tell whose a temporary GRUU is
-            return Unavailable("this phone cannot be reached now: try again later", user, device)
+            return Unavailable("this phone cannot be reached now", user, device)
         return Destination(targets, user, device, is_instance=True)
 
     def _find_owner(self, name: str) -> tuple[User, Device | None] | None:
@@ -188,11 +188,7 @@ class ExtensionRouter:
             if contact.binding.device_id in usable
         ]
         targets = _targets(contacts, user.id)
-        return (
-            Destination(targets, user)
-            if targets
-            else Unavailable(f"{user.login} has no phone registered: try again later", user)
-        )
+        return Destination(targets, user) if targets else Unavailable(f"{user.login} has no phone registered", user)
 
     def _reach_device(self, device: Device, now: float) -> Destination | Unavailable | NotFound:
         user = self._directory.user(device.user_id)
@@ -204,17 +200,17 @@ class ExtensionRouter:
         contacts = self._location.lookup(self._domains.aor(device.username), now)
         targets = _targets([contact for contact in contacts if contact.binding.device_id == device.id], user.id)
         if not targets:
-            return Unavailable(f"the device {device.username} is not registered: try again later", user, device)
+            return Unavailable(f"the device {device.username} is not registered", user, device)
         return Destination(targets, user, device)
 
 
 def _closed(user: User, device: Device | None = None, is_in_dialog: bool = False) -> str:
     """Why nobody may ring this person, or an empty string."""
     if not user.enabled:
-        return f"{user.login} is disabled: try somebody else"
+        return f"{user.login} is disabled"
     if user.dnd and not is_in_dialog:
-        return f"{user.login} does not want to be disturbed: try again later"
-    return f"the device {device.username} is disabled: try another" if device is not None and not device.enabled else ""
+        return f"{user.login} does not want to be disturbed"
+    return f"the device {device.username} is disabled" if device is not None and not device.enabled else ""
 
 
 def _of_instance(instance: str, epoch: str = "") -> Callable[[Binding], bool]:

@@ -38,7 +38,7 @@ RETRY_SECONDS = 10
 _BRIEF = 3600  # seconds; only what is shorter may be refused as too brief (RFC 6665 4.2.1.1)
 _RETRY_AFTER = (("retry-after", "60"),)
 # RFC 3261 8.2.2.2
-_MERGED = Refusal(482, "this request came before by another way, and is answered there")
+_MERGED = Refusal(482, "this request came before by another way and is answered there: send it by one way only")
 
 
 class Notifier:

@@ -83,8 +83,11 @@ def expires_header(request: Request) -> int | None:
     return None if text is None else requested_expires(text)
 
 
-def contact_value(binding: Binding, now: float) -> str:
-    """The Contact value that tells the phone of its binding (10.3 item 8): what is left of its time, rounded up."""
+def contact_value(binding: Binding, now: float, gruus: str = "") -> str:
+    """The Contact value that tells the phone of its binding (10.3 item 8): what is left of its time, rounded up.
+
+    ``gruus`` are the parameters with its GRUUs, if it wants them.
+    """
     left = -int((now - binding.expires_at) // 1)
     value = f"<{binding.contact}>;expires={left}"
     if binding.q != _DEFAULT_Q:
@@ -93,4 +96,4 @@ def contact_value(binding: Binding, now: float) -> str:
         value += f";+sip.instance={quote(binding.instance)}"
     if binding.reg_id is not None:
         value += f";reg-id={binding.reg_id}"
-    return value
+    return value + gruus

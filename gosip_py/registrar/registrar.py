@@ -1,4 +1,4 @@
-"""The registrar: from a REGISTER to bindings, all of them or none (RFC 3261 10.3, RFC 3327 5.3).
+"""The registrar: from a REGISTER to bindings, all of them or none (RFC 3261 10.3, RFC 5626 6, RFC 5627 5).
 
 Who may register what is asked of an authenticator and a rule; the bindings live in the location service.
 """
@@ -14,14 +14,28 @@ from typing import TYPE_CHECKING, Protocol
 import attrs
 from twisted.logger import Logger
 
-from gosip_py.registrar.contacts import WILDCARD, Wanted, contact_value, expires_header, read_wanted
+from gosip_py.registrar.contacts import WILDCARD, Wanted, contact_value, expires_header
 from gosip_py.registrar.domains import Domains
+from gosip_py.registrar.gruu import Gruus, instance_key, new_epoch
 from gosip_py.registrar.location import Contact, Location
-from gosip_py.registrar.reach import is_at_source, source_text
+from gosip_py.registrar.outbound import OPTION_TAG, is_first_hop, registers_flows
+from gosip_py.registrar.plan import (
+    Origin,
+    Step,
+    contact_values,
+    is_outdated,
+    is_reached_at_source,
+    is_same_binding,
+    one_flow_at_a_time,
+    out_of_order,
+    path_of,
+    recognise,
+)
+from gosip_py.registrar.reach import source_text
 from gosip_py.sip.errors import ParseError
-from gosip_py.sip.headers import parse_address
 from gosip_py.sip.message import Request
-from gosip_py.sip.uri import parse_uri
+from gosip_py.sip.printable import printable
+from gosip_py.sip.uri import Uri, parse_uri
 from gosip_py.store.records import Binding
 from gosip_py.transaction.authenticate import Authenticator, Identity
 from gosip_py.transaction.validation import Refusal, Validation, supported_extensions
@@ -30,9 +44,9 @@ from gosip_py.transport.flow import Flow
 if TYPE_CHECKING:
     from gosip_py.transaction.server import ServerTransaction
 
-__all__ = ["Registrar", "RegistrationLimits", "RegistrationRule"]
+__all__ = ["Registrar", "RegistrationLimits", "RegistrationOffers", "RegistrationRule"]
 
-EXTENSIONS = frozenset(("path",))
+EXTENSIONS = frozenset(("gruu", OPTION_TAG, "path"))
 _BRIEF = 3600  # seconds; only what is shorter may be refused as too brief (10.3 item 7)
 # The To of nearly every REGISTER: no display name with quotes, no escapes, no parameters.
 _PLAIN_TO = re.compile(
@@ -58,24 +72,22 @@ class RegistrationLimits:
 
 
 @attrs.frozen
-class _Origin:
-    """What all bindings of one REGISTER have in common."""
+class RegistrationOffers:
+    """What a phone is told besides its bindings.
 
-    request: Request
-    flow: Flow
-    aor: str
-    device_id: int
-    path: str
-    now: float
+    ``flow_timer`` is how many seconds we wait for a keep-alive at most (RFC 5626 4.4), 0 to leave that to the phone.
+    ``service_route`` are the URIs that its requests shall visit first (RFC 3608), each with ``lr``. Without ``gruus``
+    it gets none.
+    """
 
+    flow_timer: int = 120
+    service_route: tuple[str, ...] = ()
+    gruus: Gruus | None = None
 
-@attrs.frozen
-class _Step:
-    """One tentative change: ``expires`` 0 removes ``contact``, which is None when it is not registered yet."""
-
-    wanted: Wanted
-    contact: Contact | None
-    expires: int
+    def __attrs_post_init__(self) -> None:
+        for text in self.service_route:
+            if "lr" not in parse_uri(text).parameters:
+                raise ValueError(f"a service route is a SIP URI with ;lr, and {text!r} is none")
 
 
 class Registrar:
@@ -91,6 +103,7 @@ class Registrar:
         domains: Domains,
         limits: RegistrationLimits,
         seconds: Callable[[], float],
+        offers: RegistrationOffers = RegistrationOffers(),
     ) -> None:
         self._location = location
         self._authenticator = authenticator
@@ -98,7 +111,12 @@ class Registrar:
         self._domains = domains
         self._limits = limits
         self._seconds = seconds
-        self._validation = Validation(supported_extensions(EXTENSIONS))
+        self._gruus = offers.gruus
+        self._flow_timer = offers.flow_timer
+        route = ", ".join(f"<{uri_text}>" for uri_text in offers.service_route)
+        self._service_route = [("service-route", route)] if route else []
+        understood = EXTENSIONS if offers.gruus is not None else EXTENSIONS - {"gruu"}
+        self._validation = Validation(supported_extensions(understood))
         self._date = ("date", "")
         self._date_at = -1
 
@@ -109,7 +127,7 @@ class Registrar:
         if refusal is not None:
             refusal.send(transaction)
             return
-        identity = self._authenticator.authenticate(request, proxy=False)
+        identity = self._authenticator.authenticate(request, proxy=False, flow=transaction.flow)
         if isinstance(identity, Refusal):
             identity.send(transaction)
             return
@@ -124,7 +142,7 @@ class Registrar:
         self.log.info(
             "registration refused: {status} {explanation}",
             status=refusal.status,
-            explanation=refusal.explanation,
+            explanation=printable(refusal.explanation),
             call_id=request.call_id,
         )
 
@@ -137,10 +155,13 @@ class Registrar:
             aor = self._address_of_record(request, identity)
             if isinstance(aor, Refusal):
                 return aor
-            refusal = self._update(request, flow, aor, identity, now)
+            verdict = self._update(request, flow, aor, identity, now)
         except ParseError as error:
             return Refusal(400, error.reason)
-        return refusal if refusal is not None else self._current(request, aor, now)
+        if isinstance(verdict, Refusal):
+            return verdict
+        headers = self._current(request, aor, now)
+        return [*headers, *self._of_flows(request)] if verdict else headers
 
     def _address_of_record(self, request: Request, identity: Identity) -> str | Refusal:
         """Items 4 and 5: the canonical address of record that To names; From is only whoever sent the request."""
@@ -157,43 +178,46 @@ class Registrar:
             return Refusal(403, "these credentials may register their own device name and the login of its owner only")
         return self._domains.aor(name)
 
-    def _update(self, request: Request, flow: Flow, aor: str, identity: Identity, now: float) -> Refusal | None:
-        """Items 6 and 7: change what the request asks for."""
+    def _update(self, request: Request, flow: Flow, aor: str, identity: Identity, now: float) -> Refusal | bool:
+        """Items 6 and 7: change what the request asks for. Whether a flow was registered."""
         if "contact" not in request.names:
-            return None
-        origin = _Origin(request, flow, aor, identity.device_id, _path_of(request), now)
+            return False
         contacts = self._location.lookup(aor, now)
-        values = _contact_values(request, contacts)
+        values = contact_values(request, contacts)
+        has_flows = "reg-id" in "".join(values).lower() and registers_flows(request)
+        if isinstance(has_flows, Refusal):
+            return has_flows
+        origin = Origin(request, flow, aor, identity.device_id, path_of(request), now, has_flows)
         if WILDCARD in values:
-            return self._remove_all(origin, contacts, values)
+            return self._remove_all(origin, contacts, values) or False
         plan = self._plan(origin, contacts, values)
         if isinstance(plan, Refusal):
             return plan
-        refusal = (
-            self._make_room(contacts, plan, now) if len(contacts) + len(plan) > self._limits.max_contacts else None
-        )
-        if refusal is None:
-            for step in plan:
-                self._commit(origin, step)
-        return refusal
+        if len(contacts) + len(plan) > self._limits.max_contacts:
+            refusal = self._make_room(contacts, plan, now)
+            if refusal is not None:
+                return refusal
+        for step in plan:
+            self._commit(origin, step)
+        return has_flows and any(step.flow for step in plan)
 
     # -- what would change ------------------------------------------------------------------------------------------
 
-    def _remove_all(self, origin: _Origin, contacts: list[Contact], values: list[str]) -> Refusal | None:
+    def _remove_all(self, origin: Origin, contacts: list[Contact], values: list[str]) -> Refusal | None:
         """Item 6: ``*`` takes every binding away, if none of them is newer than the request."""
         if len(values) > 1 or expires_header(origin.request) != 0:
             return Refusal(400, "send Contact: * alone and with Expires: 0, or list the contacts")
-        if any(_is_outdated(origin, contact) for contact in contacts):
-            return _out_of_order()
+        if any(is_outdated(origin, contact) for contact in contacts):
+            return out_of_order()
         for contact in contacts:
             self._location.remove(contact, "unregistered", origin.now)
         return None
 
-    def _plan(self, origin: _Origin, contacts: list[Contact], values: list[str]) -> list[_Step] | Refusal:
+    def _plan(self, origin: Origin, contacts: list[Contact], values: list[str]) -> list[Step] | Refusal:
         """Item 7: a step for each Contact value. Of two values for one contact the later stands."""
-        plan: list[_Step] = []
+        plan: list[Step] = []
         for value in values:
-            contact, wanted = _recognise(contacts, value)
+            contact, wanted, flow = recognise(contacts, value, origin.has_flows)
             expires = wanted.expires
             if expires is None:
                 expires = expires_header(origin.request)
@@ -201,19 +225,40 @@ class Registrar:
                 expires = self._limits.default_expires
             if 0 < expires < self._limits.min_expires and expires < _BRIEF:
                 return self._too_brief()
-            if contact is not None and _is_outdated(origin, contact):
-                return _out_of_order()
-            step = _Step(wanted, contact, min(expires, self._limits.max_expires))
+            if contact is not None and is_outdated(origin, contact):
+                return out_of_order()
+            if contact is None or contact.wanted is not wanted:
+                refusal = self._refuse_contact(origin, wanted, expires)
+                if refusal is not None:
+                    return refusal
+            step = Step(wanted, contact, min(expires, self._limits.max_expires), flow)
             if plan:
-                plan = [other for other in plan if not _is_same_contact(other.wanted.uri_text, wanted.uri_text)]
+                plan = [other for other in plan if not is_same_binding(other, step)]
             plan.append(step)
+        if len(plan) > 1 and origin.has_flows:
+            return one_flow_at_a_time(plan) or plan
         return plan
+
+    def _refuse_contact(self, origin: Origin, wanted: Wanted, expires: int) -> Refusal | None:
+        """403 for a contact that would lead back here: the address of record itself, or a GRUU of it (RFC 5627 5.1)."""
+        uri = parse_uri(wanted.uri_text)
+        if wanted.instance and uri.scheme == "tel":
+            return Refusal(403, "register a SIP URI")
+        if expires and self._domains.contains(uri) and self._names(uri, origin.aor):
+            return Refusal(403, "register the address of the phone, not the one that leads to it by way of this server")
+        return None
+
+    def _names(self, uri: Uri, aor: str) -> bool:
+        if self._domains.aor(uri.user) == aor:
+            return True
+        temporary = self._gruus.read(uri.user) if self._gruus is not None else None
+        return temporary is not None and self._domains.aor(temporary.user) == aor
 
     def _too_brief(self) -> Refusal:
         least = str(self._limits.min_expires)
         return Refusal(423, f"register for at least {least} seconds", (("min-expires", least),))
 
-    def _make_room(self, contacts: list[Contact], plan: list[_Step], now: float) -> Refusal | None:
+    def _make_room(self, contacts: list[Contact], plan: list[Step], now: float) -> Refusal | None:
         """Keep within the limit of contacts.
 
         Those whose connection is gone give way, oldest first: their phones came back by another.
@@ -233,29 +278,49 @@ class Registrar:
 
     # -- changing it ------------------------------------------------------------------------------------------------
 
-    def _commit(self, origin: _Origin, step: _Step) -> None:
+    def _commit(self, origin: Origin, step: Step) -> None:
         contact, wanted = step.contact, step.wanted
         if contact is None:
             if step.expires:
-                self._add(origin, wanted, step.expires, origin.now)
+                self._add(origin, step, origin.now, self._epoch(origin, step))
         elif not step.expires:
             self._location.remove(contact, "unregistered", origin.now)
         elif contact.binding.contact != wanted.uri_text:
-            # The same contact in other words: its text is its key in the store.
+            # The same contact in other words, or the same flow with another: the text is part of its key in the store.
+            epoch = self._epoch(origin, step)
             self._location.remove(contact, "replaced", origin.now)
-            self._add(origin, wanted, step.expires, contact.binding.registered_at)
+            self._add(origin, step, contact.binding.registered_at, epoch)
         else:
-            self._refresh(origin, contact, wanted, step.expires)
+            self._refresh(origin, contact, step)
 
-    def _add(self, origin: _Origin, wanted: Wanted, expires: int, registered_at: float) -> None:
-        flow = origin.flow
+    def _epoch(self, origin: Origin, step: Step) -> str:
+        """In which epoch temporary GRUUs of the phone are made: another one when its Call-ID changed (RFC 5627 5.1)."""
+        if not step.wanted.instance:
+            return ""
+        instance = instance_key(step.wanted.instance)
+        there = self._location.lookup(origin.aor, origin.now)
+        same = [contact for contact in there if instance_key(contact.binding.instance) == instance]
+        before = [contact for contact in same if contact.binding.flow == step.flow] if step.flow else same
+        if before:
+            latest = max(before, key=lambda contact: contact.binding.refreshed_at).binding
+            if latest.call_id == origin.request.call_id and latest.gruu:
+                return latest.gruu
+        elif same and same[0].binding.gruu:
+            return same[0].binding.gruu
+        epoch = new_epoch()
+        for contact in same:
+            self._location.renew_gruus(contact, epoch)
+        return epoch
+
+    def _add(self, origin: Origin, step: Step, registered_at: float, epoch: str) -> None:
+        flow, wanted = origin.flow, step.wanted
         binding = Binding(
             origin.aor,
             wanted.uri_text,
             origin.request.call_id,
             origin.request.cseq.number,
             wanted.q,
-            origin.now + expires,
+            origin.now + step.expires,
             registered_at,
             intern(flow.transport),
             source_text(flow.remote),
@@ -265,26 +330,32 @@ class Registrar:
             wanted.instance,
             wanted.reg_id,
             origin.device_id,
+            step.flow,
+            epoch,
+            origin.now,
         )
-        at_source = is_at_source(parse_uri(wanted.uri_text), origin.request.top_via, flow, bool(origin.path))
-        self._location.add(Contact(binding, flow, at_source, wanted), origin.now)
+        self._location.add(Contact(binding, flow, is_reached_at_source(origin, step), wanted), origin.now)
 
-    def _refresh(self, origin: _Origin, contact: Contact, wanted: Wanted, expires: int) -> None:
+    def _refresh(self, origin: Origin, contact: Contact, step: Step) -> None:
         """Give a contact a new record, which shares the texts that did not change with the old one."""
-        flow, path, old, before = origin.flow, origin.path, contact.binding, contact.flow
+        flow, path, old, before, wanted = origin.flow, origin.path, contact.binding, contact.flow, step.wanted
         is_unmoved = before is not None and before.remote == flow.remote and before.transport == flow.transport
         if not is_unmoved or contact.wanted is not wanted or path != old.path:
-            contact.is_at_source = is_at_source(parse_uri(wanted.uri_text), origin.request.top_via, flow, bool(path))
+            contact.is_at_source = is_reached_at_source(origin, step)
             contact.wanted = wanted
         call_id = origin.request.call_id
         is_same_agent = old.call_id == call_id
+        epoch = ""
+        if wanted.instance:
+            is_same_phone = is_same_agent and old.gruu and old.instance == wanted.instance
+            epoch = old.gruu if is_same_phone else self._epoch(origin, step)
         binding = Binding(
             old.aor,
             old.contact,
             old.call_id if is_same_agent else call_id,
             origin.request.cseq.number,
             wanted.q,
-            origin.now + expires,
+            origin.now + step.expires,
             old.registered_at,
             old.transport if is_unmoved else intern(flow.transport),
             old.source if is_unmoved else source_text(flow.remote),
@@ -294,6 +365,9 @@ class Registrar:
             wanted.instance,
             wanted.reg_id,
             origin.device_id,
+            step.flow,
+            epoch,
+            origin.now,
         )
         self._location.refresh(contact, binding, flow, origin.now)
 
@@ -301,56 +375,33 @@ class Registrar:
 
     def _current(self, request: Request, aor: str, now: float) -> list[tuple[str, str]]:
         """Item 8: every binding with what is left of it, and the Path that was taken (RFC 3327 5.3)."""
-        headers = [("contact", contact_value(contact.binding, now)) for contact in self._location.lookup(aor, now)]
+        contacts = self._location.lookup(aor, now)
+        gruus = self._gruus_for(request, contacts)
+        headers = [
+            ("contact", contact_value(contact.binding, now, "" if gruus is None else gruus.parameters(contact.binding)))
+            for contact in contacts
+        ]
         if "path" in request.names:
-            headers.append(("path", _path_of(request)))
+            headers.append(("path", path_of(request)))
         if self._date_at != int(now):
             self._date_at = int(now)
             self._date = ("date", formatdate(self._date_at, usegmt=True))
         headers.append(self._date)
+        if self._service_route:
+            headers += self._service_route
         return headers
 
+    def _gruus_for(self, request: Request, contacts: list[Contact]) -> Gruus | None:
+        """What makes GRUUs, if the phone knows what they are."""
+        if self._gruus is not None:
+            for contact in contacts:
+                if contact.binding.instance:
+                    return self._gruus if request.has_token("supported", "gruu") else None
+        return None
 
-def _contact_values(request: Request, contacts: list[Contact]) -> list[str]:
-    """The Contact values, not looked at for commas when it is the one that a contact was registered with."""
-    if request.names.count("contact") == 1:
-        value = request.require("contact")
-        if any(contact.wanted is not None and contact.wanted.written == value for contact in contacts):
-            return [value]
-    return request.values("contact")
-
-
-def _recognise(contacts: list[Contact], value: str) -> tuple[Contact | None, Wanted]:
-    """The contact that a Contact value is about, by the comparison rules of URIs (19.1.4), and the decoded value."""
-    for contact in contacts:
-        if contact.wanted is not None and contact.wanted.written == value:
-            return contact, contact.wanted
-    wanted = read_wanted(value)
-    for contact in contacts:
-        if _is_same_contact(contact.binding.contact, wanted.uri_text):
-            return contact, wanted
-    return None, wanted
-
-
-def _is_same_contact(first: str, second: str) -> bool:
-    return first == second or parse_uri(first).is_equivalent(parse_uri(second))
-
-
-def _is_outdated(origin: _Origin, contact: Contact) -> bool:
-    """Whether a request of the same phone that was sent later, or this very one, has been served already."""
-    binding = contact.binding
-    return binding.call_id == origin.request.call_id and origin.request.cseq.number <= binding.cseq
-
-
-def _out_of_order() -> Refusal:
-    return Refusal(500, "a REGISTER with this Call-ID and a CSeq as high was served before: send a higher CSeq")
-
-
-def _path_of(request: Request) -> str:
-    """The Path as it is kept and given back; ParseError when a request could not be sent along it."""
-    if "path" not in request.names:
-        return ""
-    values = request.values("path")
-    for value in values:
-        parse_address(value).uri  # noqa: B018 - decoding is the check
-    return ", ".join(values)
+    def _of_flows(self, request: Request) -> list[tuple[str, str]]:
+        """What tells the phone that a flow was registered (RFC 5626 6), and how often to keep it alive."""
+        headers = [("require", OPTION_TAG), ("supported", f"path, {OPTION_TAG}")]
+        if self._flow_timer and is_first_hop(request):
+            headers.append(("flow-timer", str(self._flow_timer)))
+        return headers

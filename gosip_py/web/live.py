@@ -47,7 +47,7 @@ class LocationView:
         return [contact.binding for contact in self.location if contact.binding.expires_at > now]
 
     def remove(self, key: BindingKey) -> bool:
-        return self.location.remove_uri(key.aor, key.contact, "ended by an administrator", self.clock())
+        return self.location.remove_key(key, "ended by an administrator", self.clock())
 
 
 def _end(registrations: LiveRegistrations, bindings: Iterable[Binding]) -> None:

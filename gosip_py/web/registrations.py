@@ -6,6 +6,7 @@ from hashlib import blake2b
 from operator import attrgetter
 from typing import Annotated, Any
 
+import attrs
 from pydantic import Field
 
 from gosip_py.store.directory import Directory
@@ -58,7 +59,7 @@ class RegistrationQuery(ListQuery):
 
 def registration_id(binding: Binding) -> str:
     """What names a binding in a path: it stays the same for as long as the phone refreshes it."""
-    key = f"{binding.aor}\n{binding.contact}".encode("utf-8", "surrogateescape")
+    key = "\n".join(attrs.astuple(binding.key)).encode("utf-8", "surrogateescape")
     return blake2b(key, digest_size=12).hexdigest()
 
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
+import attrs
 from pydantic import Field
 
 from gosip_py.store import sessions as store
@@ -21,7 +22,11 @@ State = Literal["early", "active", "terminated"]
 
 
 class SessionView(View):
-    """A dialog (RFC 3261 12); `session_expires` is in seconds (RFC 4028)."""
+    """A dialog (RFC 3261 12) and its session timer (RFC 4028).
+
+    `session_expires` and `min_se` are in seconds, `refresher` is as the last answer said it. Until it ends, a session
+    with a timer tells when it expires, and which side is to refresh it before.
+    """
 
     id: str
     call_id: Shown
@@ -38,6 +43,9 @@ class SessionView(View):
     ended_by: str | None
     session_expires: int | None
     refresher: str | None
+    min_se: int | None = None
+    expires_at: IsoTime | None = None
+    refreshed_by: Literal["caller", "callee"] | None = None
 
 
 class SessionQuery(ListQuery):
@@ -66,8 +74,7 @@ class SessionQuery(ListQuery):
 
 
 def _view(row: SessionRow) -> SessionView:
-    shown = {name: getattr(row, name) for name in SessionView.model_fields}
-    return SessionView.model_validate(shown | {"route_set": json.loads(row.route_set)})
+    return SessionView.model_validate(attrs.asdict(row, recurse=False) | {"route_set": json.loads(row.route_set)})
 
 
 class SessionResource:

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from gosip_py.call.identification import Trust
 from gosip_py.sip.message import Request
+from tests.conformance import conforms
 from tests.proxy.switchboard import Dialog, Phone, Switchboard, SwitchboardCase
 from tests.registrar.fakes import REALM, StillFlow, user
 
@@ -46,6 +47,7 @@ class CoreCase(SwitchboardCase):
 class ChallengeTests(CoreCase):
     """22.3: a proxy asks for credentials with 407."""
 
+    @conforms("RFC 3261 16.3", "RFC 3261 22.3")
     def test_an_invite_is_challenged_and_then_forwarded(self) -> None:
         self.admitted("INVITE")
         self.assertEqual(self.bob.titles.count("INVITE"), 0)
@@ -58,6 +60,7 @@ class ChallengeTests(CoreCase):
             ("alice", "bob", 10, "internal"),
         )
 
+    @conforms("RFC 8760 2.3")
     def test_both_algorithms_are_offered(self) -> None:
         """RFC 8760 2.4."""
         self.desk.ask("MESSAGE")
@@ -70,6 +73,7 @@ class ChallengeTests(CoreCase):
         self.desk.response(407)
         self.assertEqual(self.board.books.started, {})
 
+    @conforms("RFC 3261 16.3", "RFC 3261 22.3")
     def test_credentials_for_us_go_no_further(self) -> None:
         """22.3: they are ours alone; those for other realms travel on."""
         other = 'Digest username="a", realm="elsewhere", nonce="n", uri="sip:x", response="r"'
@@ -111,6 +115,7 @@ class ChallengeTests(CoreCase):
             self.desk.again(first, self.desk.response(407, "MESSAGE"))
             self.assertIn("From", self.refused(403, "MESSAGE"))
 
+    @conforms("RFC 3261 12.2.2")
     def test_a_dialog_that_we_do_not_know(self) -> None:
         """After a restart: first who asks, then whether there is such a dialog."""
         bye = self.desk.ask("BYE", "sip:bob@example.com", to="<sip:bob@example.com>;tag=x")
@@ -171,6 +176,7 @@ class TrustTests(SwitchboardCase):
 
 
 class RelayTests(CoreCase):
+    @conforms("RFC 3261 16.5", "RFC 3261 16.6")
     def test_another_domain(self) -> None:
         elsewhere = Phone(self.board, "192.0.2.60", "elsewhere")
         self.admitted("INVITE", "sip:bob@192.0.2.60")
@@ -181,12 +187,14 @@ class RelayTests(CoreCase):
         (started,) = self.board.books.started.values()
         self.assertEqual((started.direction, started.callee_user), ("outbound", "bob"))
 
+    @conforms("RFC 3261 16.5")
     def test_a_message_to_another_domain(self) -> None:
         elsewhere = Phone(self.board, "192.0.2.60", "elsewhere")
         self.admitted("MESSAGE", "sip:bob@192.0.2.60")
         elsewhere.respond(elsewhere.request("MESSAGE"), 202)
         self.desk.response(202, "MESSAGE")
 
+    @conforms("RFC 3261 16.4", "RFC 3261 16.6")
     def test_a_route_that_the_phone_brings(self) -> None:
         """8.1.2: a preloaded Route of ours is taken off, the next one is followed."""
         edge = Phone(self.board, "192.0.2.60", "edge")
@@ -196,6 +204,7 @@ class RelayTests(CoreCase):
         self.assertEqual((got.uri_text, got.values("route")), ("sip:bob@elsewhere.example", ["<sip:192.0.2.60;lr>"]))
         edge.respond(got, 486)
 
+    @conforms("RFC 3261 16.4")
     def test_only_our_own_route(self) -> None:
         self.admitted("INVITE", "sip:bob@example.com", "Route: <sip:192.0.2.1;lr>")
         got = self.bob.request("INVITE")
@@ -216,11 +225,13 @@ class RelayTests(CoreCase):
 class CheckTests(CoreCase):
     """16.3, in its order: each is refused before anybody is asked for credentials."""
 
+    @conforms("RFC 3261 16.3")
     def test_no_hops_left(self) -> None:
         """16.3 item 3: 483 for a value of zero."""
         self.desk.ask("INVITE", max_forwards=0)
         self.refused(483)
 
+    @conforms("RFC 3261 16.3", "RFC 3261 16.6")
     def test_no_count_of_hops(self) -> None:
         """16.3 item 3: "If the request does not contain a Max-Forwards header field, this check is passed"."""
         self.admitted("INVITE", max_forwards=None)
@@ -228,11 +239,13 @@ class CheckTests(CoreCase):
         self.assertEqual(got.values("max-forwards"), ["70"])
         self.bob.respond(got, 486)
 
+    @conforms("RFC 3261 16.3")
     def test_an_extension_that_we_do_not_know(self) -> None:
         """16.3 item 5: 420 with Unsupported."""
         self.desk.ask("INVITE", "sip:bob@example.com", "Proxy-Require: privacy, foo")
         self.assertEqual(self.desk.response(420).values("unsupported"), ["privacy", "foo"])
 
+    @conforms("RFC 3261 16.3")
     def test_require_is_for_the_other_end(self) -> None:
         self.admitted("INVITE", "sip:bob@example.com", "Require: 100rel")
         got = self.bob.request("INVITE")
@@ -240,16 +253,19 @@ class CheckTests(CoreCase):
         self.bob.respond(got, 420)
         self.desk.response(420)
 
+    @conforms("RFC 3261 16.3", "RFC 3261 8.2.2.1")
     def test_a_scheme_that_we_do_not_know(self) -> None:
         """16.3 item 2: 416."""
         self.desk.ask("INVITE", "mailto:bob@example.com", to="<sip:bob@example.com>")
         self.refused(416)
 
+    @conforms("RFC 3261 15.1.2")
     def test_bye_and_prack_outside_of_a_dialog(self) -> None:
         for method in ("BYE", "PRACK"):
             self.desk.ask(method)
             self.assertIn("To has no tag", self.refused(481, method))
 
+    @conforms("RFC 3261 16.3")
     def test_a_header_that_cannot_be_read_is_named(self) -> None:
         first = self.desk.make("INVITE")
         first.set("max-forwards", "many")
@@ -267,11 +283,13 @@ class CheckTests(CoreCase):
 class NobodyTests(CoreCase):
     """404 and 480; an INVITE has its row in the journal."""
 
+    @conforms("RFC 3261 16.5", "RFC 3261 8.2.2.1")
     def test_nobody_of_that_name(self) -> None:
         self.admitted("INVITE", "sip:nobody@example.com")
         self.assertIn("nobody", self.refused(404))
         self.assertEqual(self.board.books.endings, [("failed", 404, "system")])
 
+    @conforms("RFC 3261 16.5")
     def test_not_registered(self) -> None:
         self.admitted("INVITE", "sip:carol@example.com")
         self.refused(480)
@@ -329,6 +347,7 @@ class DrainTests(CoreCase):
 class OwnTests(CoreCase):
     """Requests for the server itself."""
 
+    @conforms("RFC 3261 11.2")
     def test_options(self) -> None:
         """11.2: Allow, Accept and Supported; no credentials are needed."""
         for uri in ("sip:example.com", "sip:192.0.2.1:5060"):
@@ -338,15 +357,18 @@ class OwnTests(CoreCase):
             self.assertEqual(answer.value("accept"), "application/sdp")
             self.assertEqual(answer.value("supported"), "gruu, outbound, path, timer")
 
+    @conforms("RFC 3261 16.3")
     def test_options_with_no_hops_left(self) -> None:
         """16.3 item 3: to find out who stands on the way; we are asked ourselves, so nothing is forwarded."""
         self.desk.ask("OPTIONS", "sip:example.com", max_forwards=0)
         self.desk.response(200, "OPTIONS")
 
+    @conforms("RFC 3261 8.2.2.3", "RFC 3261 11.2")
     def test_options_that_require_something(self) -> None:
         self.desk.ask("OPTIONS", "sip:example.com", "Require: foo")
         self.assertEqual(self.desk.response(420, "OPTIONS").value("unsupported"), "foo")
 
+    @conforms("RFC 3261 11")
     def test_options_for_a_phone(self) -> None:
         self.admitted("OPTIONS", "sip:bob@example.com")
         self.bob.respond(self.bob.request("OPTIONS"), 200)
@@ -355,6 +377,7 @@ class OwnTests(CoreCase):
     def register(self, uri: str = "sip:example.com") -> Request:
         return self.desk.ask("REGISTER", uri, to="<sip:alice-desk@example.com>")
 
+    @conforms("RFC 3261 10.1", "RFC 3261 16.5")
     def test_a_phone_registers_and_is_called(self) -> None:
         self.desk.again(self.register(), self.desk.response(401, "REGISTER"))
         self.assertIn(self.desk.contact, self.desk.response(200, "REGISTER").require("contact"))
@@ -365,6 +388,7 @@ class OwnTests(CoreCase):
         self.assertEqual(got.uri_text, self.desk.contact)
         self.desk.respond(got, 486)
 
+    @conforms("RFC 3261 8.2.2.1")
     def test_registering_elsewhere(self) -> None:
         self.register("sip:elsewhere.example")
         self.assertIn("example.com", self.refused(404, "REGISTER"))
@@ -385,6 +409,7 @@ class MergedTests(CoreCase):
     def test_options(self) -> None:
         self.assertEqual(self.twice("OPTIONS", "sip:example.com"), ("200 OPTIONS", "482 OPTIONS"))
 
+    @conforms("RFC 3261 8.2.2.2")
     def test_register(self) -> None:
         """A challenge leaves nothing behind, so only what is answered for good can be merged."""
         self.assertEqual(self.twice("REGISTER", "sip:example.com"), ("401 REGISTER", "401 REGISTER"))
@@ -398,6 +423,7 @@ class MergedTests(CoreCase):
         self.board.run()
         self.assertEqual(self.desk.titles, ["200 REGISTER", "482 REGISTER"])
 
+    @conforms("RFC 3261 8.2.2.2", "RFC 3261 16.3")
     def test_what_is_forwarded_may_come_twice(self) -> None:
         """16.3 item 4 and the end of 8.2.2.2: it is for the UAS to refuse."""
         self.board = Switchboard(trusted=("192.0.2.0/24",))

@@ -73,7 +73,7 @@ class RefusalCase(SwitchboardCase):
 class SyntaxTests(RefusalCase):
     """What is wrong whoever asks."""
 
-    @conforms("RFC 3261 21.4.1")
+    @conforms("RFC 3261 21.4.1", "RFC 3261 16.3")
     def test_400(self) -> None:
         request = self.alice.make("MESSAGE")
         for name in ("to", "call-id"):
@@ -82,7 +82,7 @@ class SyntaxTests(RefusalCase):
         self.assert_explained(self.alice.response(400, "MESSAGE"), "To", "Call-ID", "add")
         self.assert_explained(self.refused(400, "MESSAGE", f"sip:bob@{DOMAIN}", "Expires: 1", "Expires: 2"), "Expires")
 
-    @conforms("RFC 3261 21.4.14")
+    @conforms("RFC 3261 21.4.14", "RFC 3261 8.2.2.1", "RFC 3261 16.3")
     def test_416(self) -> None:
         self.refused(416, "MESSAGE", "http://example.com")
 
@@ -96,7 +96,7 @@ class SyntaxTests(RefusalCase):
 class TimerTests(RefusalCase):
     session_timer = SessionTimerPolicy("require", 120, 1800, 3600)
 
-    @conforms("RFC 3261 21.4.15")
+    @conforms("RFC 3261 21.4.15", "RFC 3261 8.2.4", "RFC 4028 8.1")
     def test_421(self) -> None:
         self.assert_header(self.refused(421, "INVITE", f"sip:bob@{DOMAIN}"), "require", "timer")
 
@@ -121,7 +121,7 @@ class WhoTests(RefusalCase):
         response = self.assert_explained(self.stranger.response(407, "MESSAGE"))
         self.assert_header(response, "proxy-authenticate")
 
-    @conforms("RFC 3261 21.4.4")
+    @conforms("RFC 3261 21.4.4", "RFC 3261 10.3")
     def test_403(self) -> None:
         self.signed(403, "MESSAGE", f"sip:bob@{DOMAIN}", from_user="bob")
         self.signed(403, "REGISTER", OURSELVES, to=f"<sip:carol@{DOMAIN}>")
@@ -131,7 +131,7 @@ class WhoTests(RefusalCase):
 class RegistrationTests(RefusalCase):
     OWN = f"<sip:alice@{DOMAIN}>"
 
-    @conforms("RFC 3261 21.4.17")
+    @conforms("RFC 3261 21.4.17", "RFC 3261 10.3")
     def test_423(self) -> None:
         response = self.signed(423, "REGISTER", OURSELVES, "Expires: 5", to=self.OWN)
         self.assert_header(response, "min-expires", "60")
@@ -166,12 +166,12 @@ class RegistrationTests(RefusalCase):
 class RoutingTests(RefusalCase):
     """Where it should go."""
 
-    @conforms("RFC 3261 21.4.5")
+    @conforms("RFC 3261 21.4.5", "RFC 3261 8.2.2.1", "RFC 3261 16.5", "RFC 3261 10.3")
     def test_404(self) -> None:
         self.refused(404, "MESSAGE", f"sip:nobody@{DOMAIN}")
         self.signed(404, "REGISTER", OURSELVES, to="<sip:alice@elsewhere.example>")
 
-    @conforms("RFC 3261 21.4.6")
+    @conforms("RFC 3261 21.4.6", "RFC 3261 8.2.1")
     def test_405(self) -> None:
         self.assert_header(self.refused(405, "MESSAGE", OURSELVES), "allow")
 
@@ -181,11 +181,11 @@ class RoutingTests(RefusalCase):
         run(self.board.clock, 40)
         self.assert_explained(self.alice.response(408))
 
-    @conforms("RFC 3261 21.4.18")
+    @conforms("RFC 3261 21.4.18", "RFC 3261 16.5")
     def test_480(self) -> None:
         self.refused(480, "OPTIONS", f"sip:carol@{DOMAIN}")
 
-    @conforms("RFC 3261 21.4.19")
+    @conforms("RFC 3261 21.4.19", "RFC 3261 9.2")
     def test_481(self) -> None:
         for method in ("BYE", "PRACK", "UPDATE"):
             self.refused(481, method, f"sip:bob@{DOMAIN}")
@@ -202,11 +202,11 @@ class RoutingTests(RefusalCase):
         self.alice.response(200, "OPTIONS")
         self.assert_explained(self.alice.response(482, "OPTIONS"))
 
-    @conforms("RFC 3261 21.4.21")
+    @conforms("RFC 3261 21.4.21", "RFC 3261 16.3")
     def test_483(self) -> None:
         self.refused(483, "MESSAGE", f"sip:bob@{DOMAIN}", max_forwards=0)
 
-    @conforms("RFC 3261 21.4.25")
+    @conforms("RFC 3261 21.4.25", "RFC 3261 16.10")
     def test_487(self) -> None:
         sent, _ = self.ringing()
         branch = sent.top_via.branch

@@ -43,12 +43,11 @@ class RouterCase(SynchronousTestCase):
     def explanation(self, uri: str) -> str:
         found = self.find(uri)
         assert isinstance(found, Unavailable), found
-        explanation, _, advice = found.explanation.partition(": ")
-        self.assertTrue(advice.startswith("try "))
-        return explanation
+        return found.explanation
 
 
 class NameTests(RouterCase):
+    @conforms("RFC 3261 16.5")
     def test_a_login_rings_everything_of_that_person(self) -> None:
         self.register("alice-desk", "sip:d@192.0.2.5:5060", 10)
         self.register("alice-soft", "sip:s@192.0.2.6:5060", 11)
@@ -64,6 +63,7 @@ class NameTests(RouterCase):
         self.register("alice", "sip:a@192.0.2.7:5060", 11)
         self.assertEqual(self.rings("sip:alice-desk@example.com"), ["sip:d@192.0.2.5:5060"])
 
+    @conforms("RFC 3327 5.4")
     def test_what_a_target_says(self) -> None:
         flow = StillFlow(remote=("203.0.113.9", 40000))
         record = binding("sip:b@10.0.0.7", DOMAINS.aor("200"), device_id=20, q=300, path="<sip:edge.example.com;lr>")
@@ -75,6 +75,7 @@ class NameTests(RouterCase):
             self.find("sip:200@example.com"), Destination((expected,), user(2, "bob"), device(20, 2, "200"))
         )
 
+    @conforms("RFC 3261 16.6")
     def test_the_preferred_first(self) -> None:
         for q, name in ((200, "low"), (1000, "high"), (500, "middle")):
             self.register("alice", f"sip:{name}@192.0.2.5:5060", 10, q=q)
@@ -83,6 +84,7 @@ class NameTests(RouterCase):
             ["sip:high@192.0.2.5:5060", "sip:middle@192.0.2.5:5060", "sip:low@192.0.2.5:5060"],
         )
 
+    @conforms("RFC 3261 16.5")
     def test_a_phone_registered_under_two_names_rings_once(self) -> None:
         self.register("alice", "sip:d@192.0.2.5:5060", 10)
         self.register("alice-desk", "sip:d@192.0.2.5:5060", 10)

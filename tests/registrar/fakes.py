@@ -38,7 +38,7 @@ class StillFlow(Flow):
         self.transport = transport
         self.remote = remote
         self.local = local
-        self.sent_by = f"{local[0]}:{local[1]}"
+        self.sent_by = f"[{local[0]}]:{local[1]}" if ":" in local[0] else f"{local[0]}:{local[1]}"
         self.via_head = f"SIP/2.0/{transport} {self.sent_by};rport;branch="
         self.record_route = f"<sip:{self.sent_by};transport={transport.lower()};lr>"
         self.is_reliable = transport != "UDP"

@@ -7,6 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from gosip_py.registrar.contacts import contact_value, expires_header, read_wanted, requested_expires
 from gosip_py.sip.errors import ParseError
 from gosip_py.sip.message import Request
+from tests.conformance import conforms
 from tests.registrar.fakes import NOW, binding
 
 
@@ -27,6 +28,7 @@ class WantedTests(SynchronousTestCase):
         wanted = read_wanted("sip:alice@192.0.2.5;expires=90")
         self.assertEqual((wanted.uri_text, wanted.expires), ("sip:alice@192.0.2.5", 90))
 
+    @conforms("RFC 3261 10.2.1.2")
     def test_q(self) -> None:
         for text, thousandths in (("1", 1000), ("1.0", 1000), ("0", 0), ("0.001", 1), ("0.5", 500), ("0.", 0)):
             self.assertEqual(read_wanted(f"<sip:a@b>;q={text}").q, thousandths)
@@ -41,6 +43,7 @@ class WantedTests(SynchronousTestCase):
 
 
 class ExpiresTests(SynchronousTestCase):
+    @conforms("RFC 3261 10.2.1.1")
     def test_malformed_counts_as_an_hour(self) -> None:
         # RFC 3261 10.2.1.1
         for text in ("", "soon", "-1", "1.5", "4294967296", "9" * 500, "٣"):
@@ -64,6 +67,7 @@ class ContactValueTests(SynchronousTestCase):
     def test_plain(self) -> None:
         self.assertEqual(contact_value(binding(), NOW), "<sip:alice@192.0.2.5:5060>;expires=60")
 
+    @conforms("RFC 3261 10.3")
     def test_everything(self) -> None:
         full = binding(q=750, instance="<urn:uuid:1>", reg_id=2)
         self.assertEqual(

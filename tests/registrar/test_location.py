@@ -241,7 +241,7 @@ class FlowTests(LocationCase):
         contact = Contact(binding("sip:box@192.0.2.99:5080"), StillFlow(), is_at_source=False)
         self.assertEqual(contact.target, Target("UDP", "192.0.2.99", 5080))
         contact = Contact(binding("sip:box@box.example.com;transport=tcp"), StillFlow(), is_at_source=False)
-        self.assertEqual(contact.target, Target("TCP", "box.example.com", 5060))
+        self.assertEqual(contact.target, Target("TCP", "box.example.com", 0))
         contact = Contact(binding("sips:box@[2001:db8::9]"), StillFlow(), is_at_source=False)
         self.assertEqual(contact.target, Target("TLS", "2001:db8::9", 5061))
 
@@ -255,6 +255,37 @@ class FlowTests(LocationCase):
     def test_a_record_that_cannot_be_read(self) -> None:
         broken = Contact(binding("nonsense", transport="TCP"), None)
         self.assertRaises(ParseError, lambda: broken.target)
+
+
+class TranslatedTests(LocationCase):
+    def translated(self, contact: str, **others: str) -> bool:
+        return Contact(binding(contact, **others), None).is_translated
+
+    def test_by_datagrams_host_and_port_tell(self) -> None:
+        for contact, expected in (
+            ("sip:a@192.0.2.5:5060", False),
+            ("sip:a@192.0.2.5", False),
+            ("sip:a@192.0.2.5:5062", True),
+            ("sip:a@10.0.0.7:5060", True),
+            ("sip:a@phone.example.com", True),
+            ("nonsense", False),
+        ):
+            self.assertEqual(self.translated(contact), expected, contact)
+        self.assertFalse(self.translated("sip:a@[2001:db8::5]:5060", source="[2001:db8::5]:5060"))
+
+    def test_by_a_connection_only_the_host_tells(self) -> None:
+        for contact, expected in (("sip:a@192.0.2.5:5062", False), ("sip:a@10.0.0.7", True), ("sip:a@x.invalid", True)):
+            self.assertEqual(self.translated(contact, transport="TCP"), expected, contact)
+
+    def test_who_must_be_reached_by_the_same_flow(self) -> None:
+        for contact, expected in (
+            (Contact(binding("sip:a@10.0.0.7"), None), True),
+            (Contact(binding("sip:a@192.0.2.5"), None), False),
+            (Contact(binding("sip:a@192.0.2.99"), None, is_at_source=False), False),
+            (Contact(binding("sip:a@10.0.0.7", path="<sip:edge.example.com;lr>"), None), False),
+            (Contact(binding("sip:a@192.0.2.5", flow="1;<urn:uuid:1>"), None), True),
+        ):
+            self.assertEqual(contact.stays_on_flow, expected, contact)
 
 
 class Kept:
@@ -297,6 +328,34 @@ class RestoreTests(LocationCase):
         fresh = self.add("sip:a@192.0.2.5", seconds=600)
         self.assertEqual(self.restore(binding("sip:a@192.0.2.5", cseq=0)), 0)
         self.assertEqual(self.location.lookup(AOR, NOW), [fresh])
+
+    def test_flows_of_one_phone(self) -> None:
+        """They may have one contact; a connection does not survive, and nobody is called at its address instead."""
+        source = {"transport": "TCP", "source": "203.0.113.9:40001"}
+        self.restore(
+            binding("sip:a@192.0.2.5", flow="1;<urn:uuid:1>", **source),
+            binding("sip:a@192.0.2.5", flow="2;<urn:uuid:1>"),
+            binding("sip:a@192.0.2.5", flow="3;<urn:uuid:1>", path="<sip:edge.example.com;lr;ob>", **source),
+        )
+        there = self.location.lookup(AOR, NOW)
+        self.assertEqual([contact.is_reachable for contact in there], [False, True, True])
+
+    def test_reattached_to_the_socket_that_they_know(self) -> None:
+        self.restore(
+            binding("sip:a@10.0.0.7", source="203.0.113.9:40000", local="192.0.2.1:5080"),
+            binding("sip:b@10.0.0.7", source="[2001:db8::5]:40001", local="[::]:5060"),
+            binding("sip:c@10.0.0.7", source="203.0.113.9:40002", transport="TCP"),
+        )
+        asked: list[tuple[tuple[str, int], tuple[str, int]]] = []
+        flow = StillFlow()
+
+        def find(local: tuple[str, int], remote: tuple[str, int]) -> StillFlow:
+            asked.append((local, remote))
+            return flow
+
+        self.location.reattach(find)
+        self.assertEqual(asked, [(("192.0.2.1", 5080), ("203.0.113.9", 40000)), (("::", 5060), ("2001:db8::5", 40001))])
+        self.assertEqual([contact.flow for contact in self.location.lookup(AOR, NOW)], [flow, flow, None])
 
 
 class MemoryTests(LocationCase):

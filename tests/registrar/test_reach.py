@@ -8,6 +8,7 @@ from gosip_py.registrar.reach import is_at_source, source_text
 from gosip_py.sip.headers import parse_via
 from gosip_py.sip.uri import parse_uri
 from gosip_py.transport.flow import Address
+from tests.conformance import conforms
 from tests.registrar.fakes import StillFlow
 
 
@@ -46,6 +47,7 @@ class DatagramTests(SynchronousTestCase):
     def test_ipv6(self) -> None:
         self.assertTrue(heard("sip:a@[2001:db8::5]:5060", "[2001:db8::5]:5060", ("2001:db8::5", 5060)))
 
+    @conforms("RFC 3327 5.4")
     def test_through_a_proxy_with_a_path(self) -> None:
         self.assertFalse(heard("sip:a@192.0.2.5", "192.0.2.8", ("192.0.2.8", 5060), has_path=True))
 
@@ -72,6 +74,20 @@ class ConnectionTests(SynchronousTestCase):
 
     def test_through_a_proxy_with_a_path(self) -> None:
         self.assertTrue(heard("sip:a@192.0.2.5", "192.0.2.8", ("192.0.2.8", 5060), "TCP", has_path=True))
+
+
+@conforms("RFC 7118 4.1")
+class WebSocketTests(SynchronousTestCase):
+    def test_a_made_up_host_is_where_its_connection_is(self) -> None:
+        for transport in ("WS", "WSS"):
+            self.assertTrue(heard("sip:a@x3f.invalid;transport=ws", "x3f.invalid", ("203.0.113.9", 51234), transport))
+            self.assertTrue(heard("sip:a@other.invalid", "x3f.invalid", ("203.0.113.9", 51234), transport))
+            self.assertTrue(heard("sip:a@192.0.2.1;transport=ws", "x3f.invalid", ("203.0.113.9", 51234), transport))
+
+    def test_what_is_no_websocket_is_elsewhere(self) -> None:
+        for contact in ("sip:a@192.0.2.99:5060;transport=udp", "sip:a@192.0.2.99", "sip:a@x3f.invalid;transport=tcp"):
+            self.assertFalse(heard(contact, "x3f.invalid", ("203.0.113.9", 51234), "WS"))
+        self.assertFalse(heard("sip:a@x3f.invalid;transport=ws", "x3f.invalid", ("203.0.113.9", 51234), "TCP"))
 
 
 class SourceTextTests(SynchronousTestCase):

@@ -11,7 +11,7 @@ from gosip_py.events import Bus
 from gosip_py.metrics import Metrics
 from gosip_py.registrar.domains import Domains
 from gosip_py.registrar.location import Location
-from gosip_py.registrar.registrar import Registrar, RegistrationLimits
+from gosip_py.registrar.registrar import Registrar, RegistrationLimits, RegistrationOffers
 from gosip_py.registrar.rule import DirectoryRule
 from gosip_py.sip.digest import Algorithm, NonceFactory, answer_challenge, ha1, parse_challenge
 from gosip_py.sip.message import Request, Response
@@ -21,6 +21,7 @@ from gosip_py.transaction.layer import TransactionLayer
 from gosip_py.transaction.server import ServerTransaction
 from gosip_py.transaction.validation import Refusal
 from gosip_py.transport.flow import Flow, Target
+from tests.conformance import conforms
 from tests.registrar.fakes import (
     NOW,
     PASSWORD,
@@ -61,6 +62,7 @@ class RegisterOnly:
 
 class RegistrarCase(SynchronousTestCase):
     limits = RegistrationLimits(1800, 60, 7200, 3)
+    offers = RegistrationOffers()
 
     def setUp(self) -> None:
         self.clock = Clock()
@@ -68,11 +70,17 @@ class RegistrarCase(SynchronousTestCase):
         self.bus, self.metrics, self.writer = Bus(), Metrics(), RememberingWriter()
         self.journal = Journal(self.bus)
         self.directory = directory(user(), device(), user(2, "bob"), device(20, 2, "bob-desk"))
-        self.location = Location(self.writer, self.bus, self.metrics)
+        self.location = Location(self.writer, self.bus, self.metrics, self.clock.seconds)
         nonces = NonceFactory(b"a secret of this run", 300)
         self.authenticator = Authenticator(self.directory, REALM, nonces, self.metrics, self.clock.seconds)
         registrar = Registrar(
-            self.location, self.authenticator, DirectoryRule(self.directory), DOMAINS, self.limits, self.clock.seconds
+            self.location,
+            self.authenticator,
+            DirectoryRule(self.directory),
+            DOMAINS,
+            self.limits,
+            self.clock.seconds,
+            self.offers,
         )
         self.layer = TransactionLayer(self.clock, Unconnected(), RegisterOnly(registrar), self.metrics)
         self.addCleanup(self.layer.stop)
@@ -136,6 +144,7 @@ class RegistrarCase(SynchronousTestCase):
             self.assertIn(warning, answer.value("warning") or "")
 
 
+@conforms("RFC 3261 10.3")
 class DomainTests(RegistrarCase):
     """Steps 1 and 5."""
 
@@ -144,6 +153,7 @@ class DomainTests(RegistrarCase):
         self.expect(answer, 200)
         self.assertEqual((self.bindings(), self.bindings("sip:bob@example.com")), ([HERE], []))
 
+    @conforms("RFC 3261 8.2.2.1")
     def test_to_of_another_domain(self) -> None:
         self.expect(self.register(f"Contact: <{HERE}>", to="<sip:alice@example.org>"), 404, "example.com")
         self.assertEqual(len(self.location), 0)
@@ -177,11 +187,13 @@ class DomainTests(RegistrarCase):
 class ExtensionTests(RegistrarCase):
     """Step 2."""
 
+    @conforms("RFC 3261 10.3", "RFC 3261 8.2.2.3")
     def test_an_extension_that_is_not_known(self) -> None:
-        answer = self.register(f"Contact: <{HERE}>", "Require: path, gruu, outbound", username=None)
-        self.expect(answer, 420, "gruu, outbound")
-        self.assertEqual(answer.value("unsupported"), "gruu, outbound")
+        answer = self.register(f"Contact: <{HERE}>", "Require: path, gruu, outbound, 100rel", username=None)
+        self.expect(answer, 420, "gruu, 100rel")
+        self.assertEqual(answer.value("unsupported"), "gruu, 100rel")
 
+    @conforms("RFC 3327 4", "RFC 3327 5.3", "RFC 3261 10.3")
     def test_path_is_known(self) -> None:
         path = "<sip:edge.example.com;lr>, <sip:second.example.com;lr>"
         answer = self.register("Contact: <sip:alice@10.0.0.7>", f"Path: {path}", "Require: path", "Supported: path")
@@ -189,24 +201,28 @@ class ExtensionTests(RegistrarCase):
         self.assertEqual(answer.value("path"), path)
         contact = self.location.lookup(AOR, NOW)[0]
         self.assertEqual(contact.path, ("<sip:edge.example.com;lr>", "<sip:second.example.com;lr>"))
-        self.assertEqual(contact.target, Target("UDP", "edge.example.com", 5060))
+        self.assertEqual(contact.target, Target("", "edge.example.com", 0))
         self.assertEqual(self.writer.rows[contact.key].path, path)
 
+    @conforms("RFC 3327 5.3")
     def test_a_path_that_changes_with_a_refresh(self) -> None:
         self.register("Contact: <sip:alice@192.0.2.5>", "Path: <sip:edge.example.com;lr>")
         self.register("Contact: <sip:alice@192.0.2.5>", cseq=2)
         contact = self.location.lookup(AOR, NOW)[0]
         self.assertEqual((contact.path, contact.target.host), ((), "192.0.2.5"))
 
+    @conforms("RFC 3327 4", "RFC 3261 8.2")
     def test_a_path_that_cannot_be_read_changes_nothing(self) -> None:
         self.expect(self.register(f"Contact: <{HERE}>", 'Path: "edge <sip:e;lr>'), 400)
         self.assertEqual(len(self.location), 0)
 
+    @conforms("RFC 3261 10.3")
     def test_no_record_route_comes_back(self) -> None:
         answer = self.register(f"Contact: <{HERE}>", "Record-Route: <sip:edge.example.com;lr>")
         self.assertNotIn("record-route", answer)
 
 
+@conforms("RFC 3261 10.3")
 class AuthorityTests(RegistrarCase):
     """Steps 3 and 4."""
 
@@ -234,6 +250,7 @@ class AuthorityTests(RegistrarCase):
         self.assertLess(self.register(f"Contact: <{HERE}>", to="<sip:bob@example.com>").status, 600)
 
 
+@conforms("RFC 3261 10.3")
 class WildcardTests(RegistrarCase):
     """Step 6."""
 
@@ -242,6 +259,7 @@ class WildcardTests(RegistrarCase):
         self.assertEqual(len(self.bindings()), 2)
         self.journal.take()
 
+    @conforms("RFC 3261 10.2.2")
     def test_everything_goes(self) -> None:
         self.two()
         answer = self.register("Contact: *", "Expires: 0", cseq=2)
@@ -254,6 +272,7 @@ class WildcardTests(RegistrarCase):
         self.expect(self.register("Contact: *", "Expires: 0", call_id="call-2", cseq=1), 200)
         self.assertEqual(self.bindings(), [])
 
+    @conforms("RFC 3261 10.2.2")
     def test_what_makes_it_invalid(self) -> None:
         self.two()
         for headers in (
@@ -278,6 +297,7 @@ class WildcardTests(RegistrarCase):
         self.expect(self.register("Contact: *", "Expires: 0"), 200)
 
 
+@conforms("RFC 3261 10.3", "RFC 3261 10.2.1.1")
 class ExpiryTests(RegistrarCase):
     """Step 7: the expiration interval."""
 
@@ -311,6 +331,7 @@ class ExpiryTests(RegistrarCase):
     def test_just_long_enough(self) -> None:
         self.assertEqual(self.granted(f"Contact: <{HERE}>;expires=60"), f"<{HERE}>;expires=60")
 
+    @conforms("RFC 3261 10.2.2")
     def test_zero_by_parameter_and_by_header(self) -> None:
         for headers in ((f"Contact: <{HERE}>;expires=0",), (f"Contact: <{HERE}>", "Expires: 0")):
             self.register(f"Contact: <{HERE}>", cseq=self.branch + 1)
@@ -337,6 +358,7 @@ class ExpiryTests(RegistrarCase):
 class LongMinimumTests(RegistrarCase):
     limits = RegistrationLimits(7200, 5400, 7200, 3)
 
+    @conforms("RFC 3261 10.3")
     def test_an_hour_is_never_too_brief(self) -> None:
         answer = self.register(f"Contact: <{HERE}>;expires=3600")
         self.expect(answer, 200)
@@ -344,9 +366,11 @@ class LongMinimumTests(RegistrarCase):
         self.expect(self.register(f"Contact: <{HERE}>;expires=3599", cseq=2), 423)
 
 
+@conforms("RFC 3261 10.3")
 class OrderTests(RegistrarCase):
     """Step 7: Call-ID and CSeq."""
 
+    @conforms("RFC 3261 10.2.4")
     def test_a_refresh(self) -> None:
         self.register(f"Contact: <{HERE}>;expires=600")
         self.clock.advance(300)
@@ -393,6 +417,7 @@ class OrderTests(RegistrarCase):
 class ContactTests(RegistrarCase):
     """Steps 7 and 8: several contacts, compared as URIs, all or none."""
 
+    @conforms("RFC 3261 10.2.1", "RFC 3261 10.2.1.2", "RFC 3261 10.3")
     def test_several_with_q(self) -> None:
         answer = self.register(
             f'Contact: "Desk" <{HERE}>;q=0.5, <sip:alice@192.0.2.6>;q=1.0;expires=90',
@@ -404,17 +429,20 @@ class ContactTests(RegistrarCase):
         )
         self.assertEqual([contact.binding.q for contact in self.location.lookup(AOR, NOW)], [500, 1000, 1000])
 
+    @conforms("RFC 3261 10.2.1", "RFC 3261 10.2.2", "RFC 3261 10.3")
     def test_added_and_removed_in_one_request(self) -> None:
         self.register(f"Contact: <{HERE}>")
         answer = self.register(f"Contact: <{HERE}>;expires=0, <sip:alice@192.0.2.6>", cseq=2)
         self.assertEqual(answer.values("contact"), ["<sip:alice@192.0.2.6>;expires=1800"])
 
+    @conforms("RFC 3261 10.2.1", "RFC 3261 10.3")
     def test_the_others_are_listed_too(self) -> None:
         self.register(f"Contact: <{HERE}>;expires=600")
         self.clock.advance(100)
         answer = self.register("Contact: <sip:alice@192.0.2.6>;expires=600", call_id="other", cseq=1)
         self.assertEqual(answer.values("contact"), [f"<{HERE}>;expires=500", "<sip:alice@192.0.2.6>;expires=600"])
 
+    @conforms("RFC 3261 10.2.3", "RFC 3261 10.3")
     def test_a_query_changes_nothing(self) -> None:
         self.register(f"Contact: <{HERE}>;expires=600")
         self.journal.take()
@@ -424,11 +452,13 @@ class ContactTests(RegistrarCase):
         self.assertEqual(answer.values("contact"), [f"<{HERE}>;expires=599"])
         self.assertEqual((self.journal.take(), self.location.lookup(AOR, NOW)[0].binding.cseq), ([], 1))
 
+    @conforms("RFC 3261 10.2.3")
     def test_a_query_of_nobody(self) -> None:
         answer = self.register()
         self.expect(answer, 200)
         self.assertNotIn("contact", answer)
 
+    @conforms("RFC 3261 8.2", "RFC 3261 10.3")
     def test_all_or_none(self) -> None:
         self.register(f"Contact: <{HERE}>;expires=600", cseq=5)
         self.journal.take()
@@ -443,6 +473,7 @@ class ContactTests(RegistrarCase):
             self.expect(self.register(f"Contact: {bad}, {good}", cseq=5), status)
             self.assertEqual((self.bindings(), self.journal.take()), ([HERE], []), bad)
 
+    @conforms("RFC 3261 10.3")
     def test_the_same_contact_in_other_words(self) -> None:
         self.register("Contact: <sip:alice@Desk.example.com:5060;transport=UDP>;expires=600")
         answer = self.register("Contact: <sip:%61lice@desk.example.com:5060;transport=udp>;expires=700", cseq=2)
@@ -451,6 +482,7 @@ class ContactTests(RegistrarCase):
         self.expect(self.register("Contact: <sip:alice@DESK.example.com:5060;transport=udp>;expires=0", cseq=3), 200)
         self.assertEqual((self.bindings(), self.writer.rows), ([], {}))
 
+    @conforms("RFC 3261 10.3")
     def test_different_contacts(self) -> None:
         self.register("Contact: <sip:alice@192.0.2.5>, <sip:alice@192.0.2.5:5060>, <sip:Alice@192.0.2.5>")
         self.assertEqual(len(self.bindings()), 3)
@@ -465,11 +497,13 @@ class ContactTests(RegistrarCase):
         answer = self.register(f'Contact: <{HERE}>;+sip.instance="<urn:uuid:1>";reg-id=1;expires=60')
         self.assertEqual(answer.values("contact"), [f'<{HERE}>;expires=60;+sip.instance="<urn:uuid:1>";reg-id=1'])
 
+    @conforms("RFC 3261 10.2.1.2", "RFC 3261 10.2.4")
     def test_a_changed_q_is_taken(self) -> None:
         self.register(f"Contact: <{HERE}>;q=0.5")
         answer = self.register(f"Contact: <{HERE}>;q=0.7", cseq=2)
         self.assertEqual(answer.values("contact"), [f"<{HERE}>;expires=1800;q=0.7"])
 
+    @conforms("RFC 3261 10.2.5", "RFC 3261 10.3")
     def test_the_date(self) -> None:
         self.assertEqual(self.register().value("date"), "Fri, 15 Jan 2027 08:00:00 GMT")
         self.clock.advance(1)
@@ -540,6 +574,7 @@ class FlowTests(RegistrarCase):
         self.assertEqual(contact.binding.source, "203.0.113.9:41111")
         self.assertEqual(contact.target, Target("UDP", "203.0.113.9", 41111, self.flow))
 
+    @conforms("RFC 3261 10.2.1")
     def test_a_third_party_is_called_at_its_contact(self) -> None:
         self.register("Contact: <sip:box@192.0.2.99>")
         self.assertEqual(self.location.lookup(AOR, NOW)[0].target, Target("UDP", "192.0.2.99", 5060))

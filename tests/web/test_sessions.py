@@ -2,6 +2,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import attrs
+
+from gosip_py.call.session_journal import LiveSession
 from gosip_py.store.records import SessionRow
 from gosip_py.store.sessions import Sessions
 from tests.web.server import NOW, WebCase
@@ -47,6 +50,16 @@ class SessionTests(WebCase):
         self.assertEqual(await self.names("?uri=TALK"), ["talk"])
         self.assertEqual(await self.names("?from_time=2026-01-02T03:04:04Z"), ["early"])
         self.assertEqual(await self.names("?to_time=2026-01-02T03:03:55Z"), ["old1", "old2"])
+
+    async def test_the_session_timer(self) -> None:
+        plain = attrs.asdict(row("timed", "active", -2, session_expires=1800, refresher="uac"))
+        self.dialogs.rows.append(LiveSession(**plain, expires_at=NOW + 1798, min_se=90, refreshed_by="caller"))
+        live = (await self.get("/api/sessions/timed")).one
+        self.assertEqual((live["session_expires"], live["refresher"], live["min_se"]), (1800, "uac", 90))
+        self.assertEqual((live["expires_at"], live["refreshed_by"]), ("2026-01-02T03:34:03.678Z", "caller"))
+        for name in ("talk", "old0"):
+            other = (await self.get(f"/api/sessions/{name}")).one
+            self.assertEqual((other["expires_at"], other["min_se"], other["refreshed_by"]), (None, None, None))
 
     async def test_one(self) -> None:
         live = (await self.get("/api/sessions/talk")).one
