@@ -144,7 +144,9 @@ class InitialRequests:
     def _relay_elsewhere(self, transaction: ServerTransaction, forwarded: Request, caller: Caller) -> Refusal | None:
         """To another domain, for our own people only: this is no open relay."""
         if caller.device_id is None:
-            return Refusal(403, f"calls from this network reach users of {self._domains.canonical} only: use a registered phone")
+            return Refusal(
+                403, f"calls from this network reach users of {self._domains.canonical} only: use a registered phone"
+            )
         targets = (ProxyTarget(forwarded.uri_text, target_of(forwarded.uri)),)
         if forwarded.method == "INVITE":
             self._proxy.start_call(transaction, forwarded, targets, caller, forwarded.uri.user)
@@ -168,7 +170,9 @@ class InitialRequests:
 
     def _unavailable(self, transaction: ServerTransaction, found: Unavailable, caller: Caller) -> Refusal | None:
         """480 for somebody who cannot be reached."""
-        return self._refuse(transaction, Refusal(480, f"{found.explanation}: try again later"), caller, found.user.login)
+        return self._refuse(
+            transaction, Refusal(480, f"{found.explanation}: try again later"), caller, found.user.login
+        )
 
     def _refuse(self, transaction: ServerTransaction, refusal: Refusal, caller: Caller, callee: str) -> Refusal | None:
         """A call that is refused has its journal row like any other."""

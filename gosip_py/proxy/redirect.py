@@ -51,7 +51,7 @@ def follow(response: Response, lookup: Lookup, is_secure: bool) -> tuple[list[Pr
         return [], response
     found: list[ProxyTarget] = []
     others: list[str] = []
-    for value in response.values("contact"):
+    for value in _values_of(response):
         targets = _look_up(value, lookup, is_secure) if len(found) < _MOST_CONTACTS else ()
         found += targets
         if not targets:
@@ -64,6 +64,14 @@ def follow(response: Response, lookup: Lookup, is_secure: bool) -> tuple[list[Pr
     for value in others:
         left.add("contact", value)
     return found, left
+
+
+def _values_of(response: Response) -> list[str]:
+    """The Contact values; none when they cannot be told from each other."""
+    try:
+        return response.values("contact")
+    except ParseError:
+        return []
 
 
 def _look_up(value: str, lookup: Lookup, is_secure: bool) -> tuple[ProxyTarget, ...]:

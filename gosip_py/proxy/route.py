@@ -78,7 +78,7 @@ def take_routes(request: Request, arrived_on: Flow, is_ours: IsOurs) -> bool:
         if first == arrived_on.record_route:
             onward = ""
         else:
-            route = parse_address(_first(request))
+            route = parse_address(request.first("route"))
             if not is_ours(route.uri):
                 break
             onward = route.uri_text if is_token(route.uri.user) else ""
@@ -87,10 +87,6 @@ def take_routes(request: Request, arrived_on: Flow, is_ours: IsOurs) -> bool:
     if onward:
         request.prepend("route", f"<{onward}>")
     return found
-
-
-def _first(request: Request) -> str:
-    return request.values("route")[0]
 
 
 def _undo_strict_route(request: Request) -> None:
@@ -111,7 +107,7 @@ def next_hop(request: Request) -> Uri:
     ParseError when it cannot be read.
     """
     if "route" in request.names:
-        return parse_address(_first(request)).uri
+        return parse_address(request.first("route")).uri
     return request.uri
 
 

@@ -15,13 +15,15 @@ from gosip_py.sip.errors import ParseError
 from gosip_py.sip.grammar import Parameters, is_token, parse_digits, parse_parameters, quote, unquote, write_parameters
 from gosip_py.sip.uri import Uri, parse_uri
 
-__all__ = ["Address", "CSeq", "Via", "parse_address", "parse_cseq", "parse_via", "read_tag"]
+__all__ = ["Address", "CSeq", "ForeignVia", "Via", "parse_address", "parse_cseq", "parse_via", "read_tag"]
 
-_VIA = re.compile(
-    r"[sS][iI][pP][ \t]*+/[ \t]*+2\.0[ \t]*+/[ \t]*+([A-Za-z0-9\-.!%*_+`'~]++)[ \t]++"
-    r"(\[[0-9A-Fa-f:.%]*+\]|[A-Za-z0-9_.\-]++)(?:[ \t]*+:[ \t]*+([0-9]++))?[ \t]*+(;.*)?\Z",
-    re.DOTALL,
+_VIA_TAIL = (
+    r"[ \t]*+/[ \t]*+([A-Za-z0-9\-.!%*_+`'~]++)[ \t]++"
+    r"(\[[0-9A-Fa-f:.%]*+\]|[A-Za-z0-9_.\-]++)(?:[ \t]*+:[ \t]*+([0-9]++))?[ \t]*+(;.*)?\Z"
 )
+_VIA = re.compile(r"[sS][iI][pP][ \t]*+/[ \t]*+2\.0" + _VIA_TAIL, re.DOTALL)
+# RFC 3261 25.1: the name and the version of the protocol are tokens
+_FOREIGN_VIA = re.compile(r"([A-Za-z0-9\-.!%*_+`'~]++)[ \t]*+/[ \t]*+([A-Za-z0-9\-.!%*_+`'~]++)" + _VIA_TAIL, re.DOTALL)
 _ADDRESS = re.compile(r'(?:("(?:[^"\\]++|\\.)*+")[ \t]*+|([^<"]*+))<([^<>]*+)>[ \t]*+(;.*)?\Z', re.DOTALL)
 _BARE = re.compile(r'[^ \t",?<>]++\Z')
 _CSEQ = re.compile(r"([0-9]++)[ \t]++([A-Za-z0-9\-.!%*_+`'~]++)\Z")
@@ -54,6 +56,16 @@ class Via:
 
 
 @attrs.frozen(slots=False)
+class ForeignVia(Via):
+    """One that is not of SIP/2.0, but of ``protocol``: its sender must be told so (RFC 4475 3.1.2.16)."""
+
+    protocol: str
+
+    def __str__(self) -> str:
+        return self.protocol + Via.__str__(self).removeprefix("SIP/2.0")
+
+
+@attrs.frozen(slots=False)
 class Address:
     """A name-addr or addr-spec with its header parameters: From, To, Contact, Route, Refer-To and the like."""
 
@@ -71,7 +83,7 @@ class Address:
         return self.parameters.get("tag") or ""
 
     def __str__(self) -> str:
-        if self.uri_text == "*":
+        if self.uri_text == "*" and not self.display_name and not self.parameters:
             return "*"  # the Contact that stands for all (RFC 3261 10.2.2) takes no angle brackets
         name = f"{quote(self.display_name)} " if self.display_name else ""
         return f"{name}<{self.uri_text}>{write_parameters(self.parameters)}"
@@ -90,12 +102,22 @@ def parse_via(value: str) -> Via:
     """One Via value (one element, no commas outside quotes)."""
     match = _VIA.match(value)
     if match is None:
-        raise ParseError("Via is not SIP/2.0/transport host[:port]")
+        return _parse_foreign_via(value)
     transport, host, digits, rest = match.groups()
     port = None
     if digits is not None:
         port = int(digits) if len(digits) < 5 else parse_digits(digits, "the port in Via", 65535)
     return Via(transport.upper(), host, port, parse_parameters(rest) if rest else {})
+
+
+def _parse_foreign_via(value: str) -> ForeignVia:
+    match = _FOREIGN_VIA.match(value)
+    if match is None:
+        raise ParseError("Via is not SIP/2.0/transport host[:port]")
+    name, version, transport, host, digits, rest = match.groups()
+    port = None if digits is None else parse_digits(digits, "the port in Via", 65535)
+    parameters = parse_parameters(rest) if rest else {}
+    return ForeignVia(transport.upper(), host, port, parameters, f"{name}/{version}")
 
 
 def parse_address(value: str) -> Address:

@@ -64,6 +64,12 @@ class Message:
             return found
         return [element for value in found for element in split_commas(value)]
 
+    def first(self, name: str) -> str:
+        """The first of `values`; ParseError when there is none, as in a header of commas only."""
+        for value in self.values(name):
+            return value
+        raise ParseError(f"{wire_name(name)} is {'empty' if name in self.names else 'missing'}")
+
     def has_token(self, name: str, token: str) -> bool:
         """Whether ``token`` stands, in any case, among the values (Require, Supported, Allow)."""
         return name in self.names and token.lower() in (value.lower() for value in self.values(name))
@@ -81,7 +87,9 @@ class Message:
         via = self._top_via
         if via is None:
             value = self.require("via")
-            via = self._top_via = parse_via(split_commas(value)[0] if "," in value else value)
+            if "," in value:
+                value = next(iter(split_commas(value)), "")
+            via = self._top_via = parse_via(value)
         return via
 
     @property
@@ -240,10 +248,17 @@ class Request(Message):
         """The decoded Request-URI; ParseError when it is none that we know."""
         uri = self._uri
         if uri is None:
-            uri = self._uri = parse_uri(self.uri_text)
+            uri = parse_uri(self.uri_text)
+            if uri.headers:
+                # RFC 3261 19.1.1, table 1. Whoever forwarded them would let the sender write headers of ours.
+                raise ParseError("the Request-URI asks for headers")
+            self._uri = uri
         return uri
 
     def set_uri(self, uri_text: str) -> None:
+        """Aim the request at ``uri_text``, without what no Request-URI may hold (RFC 3261 16.6 item 2)."""
+        if "?" in uri_text:
+            uri_text = _without_headers(uri_text)
         self.uri_text = uri_text
         self._uri = None
 
@@ -284,6 +299,12 @@ class Response(Message):
         twin = _carry(self, Response(self.status, self.reason, self.names[1:], self.lines[1:], self.body))
         twin._top_via = None
         return twin
+
+
+def _without_headers(uri_text: str) -> str:
+    """The text of a URI up to its headers; before an ``@`` a question mark belongs to the user."""
+    at = uri_text.find("?", uri_text.find("@") + 1)
+    return uri_text if at < 0 else uri_text[:at]
 
 
 def _carry(source: Message, twin: _M) -> _M:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from gosip_py.sip.errors import ParseError
+from gosip_py.sip.errors import ParseError, TooLarge
 from gosip_py.sip.grammar import is_token, parse_digits
 from gosip_py.sip.message import Message, Request, Response
 from gosip_py.sip.names import METHODS, SPELLINGS, canonical_name
@@ -143,7 +143,7 @@ def _parse_start(start: str, names: list[str], lines: list[str]) -> Message:
     words = start.split(" ")
     if len(words) == 3 and words[2] == "SIP/2.0" and words[0] in METHODS and "\t" not in words[1] and words[1]:
         return Request(words[0], words[1], names, lines)
-    if words[0] in ("SIP/2.0", "sip/2.0"):
+    if words[0] == "SIP/2.0" or start[:4].upper() == "SIP/":  # no method holds a slash
         match = _STATUS_LINE.match(start)
         if match is None:
             raise ParseError("the status line is not SIP/2.0, a code and a reason")
@@ -156,8 +156,8 @@ def _parse_start(start: str, names: list[str], lines: list[str]) -> Message:
 
 def _refuse_start(start: str, names: list[str], lines: list[str]) -> Message:
     """Raise for a start line that is none; a request that names itself SIP/2.0 is still answered."""
-    method, _, rest = start.partition(" ")
-    if rest.upper().endswith("SIP/2.0") and method.isascii() and method.isalpha():
+    method, _, rest = start.replace("\t", " ").strip(" ").partition(" ")
+    if rest[-7:].upper() == "SIP/2.0" and is_token(method):
         request = Request(method, rest[:-7].strip(" ") or "sip:invalid", names, lines)
         raise ParseError("the request line is not a method, a URI and SIP/2.0 with one space between", 0, request)
     raise ParseError("the first line is neither a request line nor a status line")
@@ -177,7 +177,7 @@ def _unfinished(data: bytes) -> ParseError:
 def _too_large(data: bytes) -> ParseError:
     end = data.find(b"\r\n\r\n", 0, LARGEST_MESSAGE)
     message = salvage(data[:end]) if end >= 0 else None
-    return ParseError("the message is larger than 64 KiB", LARGEST_MESSAGE, message)
+    return TooLarge("the message is larger than 64 KiB: send a shorter one", LARGEST_MESSAGE, message)
 
 
 def salvage(head: bytes) -> Message | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 
-from gosip_py.sip.errors import ParseError
+from gosip_py.sip.errors import ParseError, TooLarge
 from gosip_py.sip.message import Message
 from gosip_py.sip.parser import LARGEST_HEAD_LINE, LARGEST_MESSAGE, MOST_HEADERS, content_length, parse_head, salvage
 
@@ -109,7 +109,7 @@ class StreamFramer:
         # On a stream nothing else tells where the message ends (RFC 3261 18.3).
         self._needed = end + len(_END) + content_length(message)
         if self._needed > LARGEST_MESSAGE:
-            raise ParseError("the message is larger than 64 KiB", LARGEST_MESSAGE, message)
+            raise TooLarge("the message is larger than 64 KiB: send a shorter one", LARGEST_MESSAGE, message)
         self._body_at = end + len(_END)
         self._message = message
         return True

@@ -6,6 +6,8 @@ The text of a URI that was received is forwarded as it came; what is decoded her
 from __future__ import annotations
 
 import re
+from functools import lru_cache
+from ipaddress import IPv6Address
 from urllib.parse import unquote
 
 import attrs
@@ -22,6 +24,7 @@ _SIP = re.compile(
     rf"(;[^?{_NO}]*+)?(?:\?([^{_NO}]*+))?\Z"
 )
 _TEL = re.compile(rf"[tT][eE][lL]:([0-9A-Fa-f*#+\-.()]++)(;[^{_NO}]*+)?\Z")
+_LONGEST_IPV6 = 64  # characters, brackets and a zone included
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*+\Z")
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _ESCAPED = re.compile(r"[^A-Za-z0-9\-_.!~*'()&=+$,;?/]")
@@ -117,12 +120,27 @@ def parse_uri(text: str) -> Uri:
     return Uri(
         scheme.lower(),
         _unescape(user) if escaped else user,
-        host.lower(),
+        _ipv6_host(host) if host[0] == "[" else host.lower(),
         None if digits is None else parse_digits(digits, "the port of a URI", 65535),
         _parse_uri_parameters(parameters) if parameters else {},
         headers or "",
         password,
     )
+
+
+@lru_cache(maxsize=1024)  # parsing one takes as long as all the rest
+def _ipv6_host(host: str) -> str:
+    """An IPv6 reference, lower case.
+
+    ParseError when it is none. By an error in its grammar a third colon may stand before an IPv4 address (RFC 5118
+    4.10); it is left out.
+    """
+    host = host.lower().replace(":::", "::")
+    try:
+        IPv6Address(host[1:-1] if len(host) <= _LONGEST_IPV6 else "")
+    except ValueError:
+        raise ParseError("what stands in brackets is no IPv6 address") from None
+    return host
 
 
 def _parse_other(text: str) -> Uri:

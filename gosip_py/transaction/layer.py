@@ -173,7 +173,7 @@ class TransactionLayer:
             transaction.receive(response)
 
     def receive_fault(self, error: ParseError, flow: Flow) -> None:
-        """Bytes that are no SIP message: counted, and answered with a 400 or 513 that says why where that is possible."""
+        """Bytes that are no SIP message: counted, and answered with a 400 or 513 where that is possible."""
         message = error.message
         kind = "garbage" if message is None else "request" if isinstance(message, Request) else "response"
         self._metrics.parse_errors.child(kind).inc()
@@ -235,7 +235,10 @@ class TransactionLayer:
         transaction.receive_unseen()
         cancelled = self._find_cancelled(cancel)
         if cancelled is None:
-            transaction.reply(481, explanation="No transaction matches this CANCEL, or it is over: send it with the branch of its request")
+            transaction.reply(
+                481,
+                explanation="No transaction matches this CANCEL, or it is over: send it with the branch of its request",
+            )
             return
         if cancelled.method == "INVITE":
             transaction.to_tag = cancelled.to_tag

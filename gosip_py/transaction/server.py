@@ -137,6 +137,7 @@ class ServerTransaction(Transaction):
     def _fail(self, failure: Failure) -> None:
         owner = self.owner
         if self._state is _TERMINATED:
+            _ = self.to_tag  # an owner who is still busy may make a response, of which nothing will come
             self._let_go()
         if owner is not None:
             owner.server_failed(self, failure)
@@ -150,7 +151,8 @@ class ServerTransaction(Transaction):
         self._index.settled.append(self)
 
     def _settle_invite(self, response: Response) -> None:
-        self._to_tag = _tag_of(response) or self._to_tag
+        # While the request is here: a CANCEL may ask for the tag later.
+        self._to_tag = _tag_of(response) or self.to_tag
         if not has_cookie(self.request.top_via.branch):
             self._old_ack_key = old_ack_key(self.request, self._to_tag)
             self._index.old_acks[self._old_ack_key] = self

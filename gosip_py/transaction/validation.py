@@ -15,7 +15,7 @@ import attrs
 
 from gosip_py.sip.errors import ParseError
 from gosip_py.sip.grammar import Parameters, parse_digits, parse_parameters
-from gosip_py.sip.headers import parse_address
+from gosip_py.sip.headers import parse_address, parse_via
 from gosip_py.sip.message import Request
 from gosip_py.sip.names import SINGLE, wire_name
 
@@ -160,6 +160,9 @@ def _read_routing(request: Request, distinct: set[str]) -> None:
     if not request.call_id:
         raise ParseError("Call-ID is empty")
     request.top_via  # noqa: B018 - decoding is the check
+    line = lines[names.index("via")]
+    if "," in line or ";;" in line or names.count("via") > 1:
+        _read_vias(request)
     for name in ("from", "to"):
         line = lines[names.index(name)]
         if _PLAIN_ADDRESS.match(line) is None:
@@ -170,11 +173,18 @@ def _read_routing(request: Request, distinct: set[str]) -> None:
             parse_digits(value, "Max-Forwards", _MOST_HOPS)
 
 
+def _read_vias(request: Request) -> None:
+    """All of them, where there are several or separators without anything between them (RFC 4475 3.1.2.1)."""
+    for value in request.values("via"):
+        parse_via(value)
+
+
 def _read_address(request: Request, name: str) -> None:
     try:
         address = parse_address(request.require(name))
         # A scheme that is not ours may stand here: nobody is routed by it (RFC 4475 3.3.4).
-        if _scheme_of(address.uri_text) in _SCHEMES:
+        scheme = _scheme_of(address.uri_text)
+        if scheme is None or scheme in _SCHEMES:
             address.uri  # noqa: B018 - decoding is the check
     except ParseError as error:
         raise ParseError(f"{wire_name(name)} cannot be read: {error.reason}") from None

@@ -25,6 +25,7 @@ from gosip_py.sip.fields import (
     Timestamp,
     WarningValue,
 )
+from tests.conformance import conforms
 
 
 class FieldCase(SynchronousTestCase):
@@ -253,6 +254,7 @@ class Dialogs(FieldCase):
             self.assertEqual(fields.parse_call_id(text), text)
         self.refused(fields.parse_call_id, ("", "a b", "a@", "@a", "a@b@c", "a,b", "é", "a;b"))
 
+    @conforms("RFC 3891 6.1")
     def test_replaces(self) -> None:
         self.read(
             fields.parse_replaces,

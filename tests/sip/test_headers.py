@@ -5,7 +5,8 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from gosip_py.sip.errors import ParseError
-from gosip_py.sip.headers import Address, CSeq, Via, parse_address, parse_cseq, parse_via, read_tag
+from gosip_py.sip.headers import Address, CSeq, ForeignVia, Via, parse_address, parse_cseq, parse_via, read_tag
+from tests.conformance import conforms
 
 
 class Vias(SynchronousTestCase):
@@ -28,8 +29,10 @@ class Vias(SynchronousTestCase):
             "",
             "SIP/2.0/UDP",
             "SIP/2.0 h",
-            "SIP/3.0/UDP h",
-            "HTTP/2.0/UDP h",
+            "SIP//UDP h",
+            "/2.0/UDP h",
+            "SIP/2.0//UDP h",
+            "SIP/7.0/UDP h:65536",
             "SIP/2.0/UDP h:",
             "SIP/2.0/UDP h:99999",
             "SIP/2.0/UDP h:65536",
@@ -43,11 +46,27 @@ class Vias(SynchronousTestCase):
             self.assertRaises(ParseError, parse_via, text)
 
     def test_there_and_back(self) -> None:
-        via = Via("TCP", "[::1]", 5061, {"branch": "z9hG4bK", "rport": None})
-        self.assertEqual(parse_via(str(via)), via)
+        for via in (
+            Via("TCP", "[::1]", 5061, {"branch": "z9hG4bK", "rport": None}),
+            ForeignVia("UDP", "h", None, {"branch": "x"}, "SIP/7.0"),
+        ):
+            self.assertEqual(parse_via(str(via)), via)
+
+    @conforms("RFC 4475 3.1.2.16")
+    def test_of_another_protocol(self) -> None:
+        via = parse_via("sip / 7.0 / udp h:5070;branch=x")
+        self.assertEqual((via.transport, via.sent_by, via.branch), ("UDP", "h:5070", "x"))
+        self.assertEqual(str(via), "sip/7.0/UDP h:5070;branch=x")
 
 
 class Addresses(SynchronousTestCase):
+    def test_the_one_that_stands_for_all(self) -> None:
+        self.assertEqual(str(parse_address("*")), "*")
+        for text in ("*;expires=0", '"All" <*>'):
+            address = parse_address(text)
+            self.assertEqual(parse_address(str(address)), address)
+            self.assertRaises(ParseError, getattr, address, "uri")
+
     def test_forms(self) -> None:
         for text, wanted in (
             ("<sip:a@b>", Address("", "sip:a@b")),

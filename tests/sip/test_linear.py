@@ -22,7 +22,9 @@ from gosip_py.sip.grammar import (
     write_parameters,
 )
 from gosip_py.sip.headers import read_tag
+from gosip_py.sip.message import Request
 from gosip_py.sip.parser import LARGEST_HEAD_LINE, LARGEST_MESSAGE, parse_head, parse_message
+from gosip_py.sip.reply import reply
 from gosip_py.sip.stream import StreamFramer
 from gosip_py.sip.uri import parse_uri
 
@@ -91,9 +93,13 @@ _OPENINGS = (
     "SIP/2.0/UDP ",
     "SIP/2.0/UDP h",
     "SIP/2.0/UDP h;",
+    "SIP/7.0/UDP h;",
+    "A/1/",
     "sip:",
     "sip:a@",
     "sip:a@h;",
+    "sip:[",
+    "sip:a@[::1]?",
     "sip:h?",
     "tel:",
     "tel:1;",
@@ -126,6 +132,13 @@ def hostile() -> list[str]:
         for closing in _CLOSINGS
     ]
     return sorted(set(texts))
+
+
+def request_to(text: str) -> None:
+    request = Request("INVITE", "sip:a", ["to"], ["To: " + text])
+    request.set_uri(text)
+    reply(request, 400, to_tag="x")
+    request.uri  # noqa: B018 - decoding is what takes time
 
 
 class Readers(SynchronousTestCase):
@@ -163,6 +176,8 @@ class Readers(SynchronousTestCase):
         for text in hostile()[3::7]:
             self.quick(lambda value: parse_head("INVITE sip:a SIP/2.0\r\nVia: " + value), text)
             self.quick(lambda value: parse_head(value + " sip:a SIP/2.0"), text)
+            self.quick(lambda value: parse_head("INVITE " + value + " SIP/2.0"), text)
+            self.quick(request_to, text)
 
 
 class Streams(SynchronousTestCase):

@@ -9,6 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from gosip_py.sip.errors import ParseError
 from gosip_py.sip.message import Message, Request, Response
 from gosip_py.sip.parser import parse_message
+from tests.conformance import conforms
 from tests.sip.vectors import octets, parsed, with_headers
 
 
@@ -43,6 +44,20 @@ class Reading(SynchronousTestCase):
         self.assertEqual(parsed("values").top_via.branch, "z9hG4bK1")
         self.assertEqual(parsed("ok").top_via.host, "edge.harbour.example")
 
+    def test_the_first_of_several(self) -> None:
+        self.assertEqual(parsed("values").first("route"), "<sip:p1.example;lr>")
+        for lines, reason in (
+            ((), "Route is missing"),
+            (("Route: ,",), "Route is empty"),
+            (("Route:",), "Route is empty"),
+        ):
+            error = self.assertRaises(ParseError, parse_message(with_headers(*lines)).first, "route")
+            self.assertEqual(error.reason, reason)
+
+    def test_a_via_of_commas_only(self) -> None:
+        for text in ("Via: ,", "v: , ,,"):
+            self.assertRaises(ParseError, getattr, parse_message(with_headers(text)), "top_via")
+
     def test_missing(self) -> None:
         message = parse_message(with_headers("Subject: x"))
         for name in ("top_via", "cseq", "call_id", "from_tag", "to_tag", "from_", "to"):
@@ -53,6 +68,29 @@ class Reading(SynchronousTestCase):
         self.assertIn("INVITE", repr(parsed("invite")))
         self.assertIn("200", repr(parsed("ok")))
         self.assertRaises(NotImplementedError, getattr, Message([], []), "start_line")
+
+
+class RequestUris(SynchronousTestCase):
+    """Table 1 of RFC 3261 19.1.1: no headers in a Request-URI."""
+
+    @conforms("RFC 3261 19.1.1", "RFC 4475 3.1.2.11")
+    def test_headers_are_refused(self) -> None:
+        message = parse_message(with_headers(start="OPTIONS sip:ruth@harbour.example?Route=%3Csip:x%3E SIP/2.0"))
+        error = self.assertRaises(ParseError, getattr, message, "uri")
+        self.assertIn("headers", error.reason)
+
+    @conforms("RFC 3261 16.6")
+    def test_headers_of_a_contact_are_left_out(self) -> None:
+        message = cast("Request", parse_message(with_headers()))
+        for text, wanted in (
+            ("sip:ruth@harbour.example;lr?Route=x", "sip:ruth@harbour.example;lr"),
+            ("sip:ruth?@harbour.example?a=b?c", "sip:ruth?@harbour.example"),
+            ("sip:harbour.example?a=b", "sip:harbour.example"),
+            ("sip:what?now@harbour.example", "sip:what?now@harbour.example"),
+        ):
+            message.set_uri(text)
+            self.assertEqual(message.uri_text, wanted)
+            self.assertEqual(message.uri.headers, "")
 
 
 class Changing(SynchronousTestCase):

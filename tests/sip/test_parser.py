@@ -10,6 +10,7 @@ from gosip_py.sip.decode import decode
 from gosip_py.sip.errors import ParseError
 from gosip_py.sip.message import Message, Request, Response
 from gosip_py.sip.parser import LARGEST_MESSAGE, MOST_HEADERS, content_length, parse_head, parse_message, salvage
+from tests.conformance import conforms
 from tests.sip.vectors import names, octets, parsed, with_headers
 
 _MINIMAL = (
@@ -93,7 +94,7 @@ class StartLines(SynchronousTestCase):
         self.assertEqual(response.to_bytes(), b"SIP/2.0 486 Busy  Here \xc3\xa9\r\n\r\n")
 
     def test_response_without_reason(self) -> None:
-        for line in (b"SIP/2.0 200", b"SIP/2.0 200 ", b"sip/2.0 200 "):
+        for line in (b"SIP/2.0 200", b"SIP/2.0 200 ", b"sip/2.0 200 ", b"SiP/2.0 200"):
             response = cast("Response", parse_message(line + b"\r\n\r\n"))
             self.assertEqual((response.status, response.reason), (200, ""))
 
@@ -118,6 +119,7 @@ class StartLines(SynchronousTestCase):
             b"SIP/2.0  200 OK",
             b"SIP/1.0 200 OK",
             b"SIP/2.0",
+            b"SIP/7.0 200 OK",
             b"IN VITE sip:a SIP/2.0",
             b"INVITE  SIP/2.0",
             b"INVITE sip:a\tb SIP/2.0",
@@ -132,7 +134,15 @@ class StartLines(SynchronousTestCase):
             fault_of(line + b"\r\n" + "\r\n".join(_MINIMAL).encode() + b"\r\n\r\n")
 
     def test_a_request_that_names_itself_sip_can_be_answered(self) -> None:
-        for line in (b"INVITE  sip:a  SIP/2.0", b"INVITE sip:a b SIP/2.0", b"INVITE  SIP/2.0"):
+        for line in (
+            b"INVITE  sip:a  SIP/2.0",
+            b"INVITE sip:a b SIP/2.0",
+            b"INVITE  SIP/2.0",
+            b"INVITE sip:a SIP/2.0  ",
+            b" INVITE sip:a sip/2.0\t",
+            b"INVITE\tsip:a\tSIP/2.0",
+            b"IN*VITE  sip:a SIP/2.0",
+        ):
             error = fault_of(line + b"\r\n" + "\r\n".join(_MINIMAL).encode() + b"\r\n\r\n")
             assert error.message is not None
             self.assertEqual(error.message.call_id, "minimal")
@@ -192,9 +202,11 @@ class Headers(SynchronousTestCase):
 
 
 class Bodies(SynchronousTestCase):
+    @conforms("RFC 3261 18.3")
     def test_octets_beyond_the_length_are_dropped(self) -> None:
         self.assertEqual(parsed("length-too-short").body, b"hello")
 
+    @conforms("RFC 3261 18.3")
     def test_without_a_length_the_datagram_is_the_measure(self) -> None:
         self.assertEqual(parse_message(b"OPTIONS sip:a SIP/2.0\r\n\r\nall of it").body, b"all of it")
 

@@ -8,6 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from gosip_py.sip.message import Request
 from gosip_py.sip.reply import explain, reply
+from tests.conformance import conforms
 from tests.sip.vectors import parsed
 
 
@@ -15,6 +16,7 @@ class Replies(SynchronousTestCase):
     def setUp(self) -> None:
         self.request = cast("Request", parsed("values"))
 
+    @conforms("RFC 3261 8.2.6.2")
     def test_what_is_copied(self) -> None:
         response = reply(self.request, 404)
         self.assertEqual(response.names, ["via", "via", "from", "to", "call-id", "cseq", "content-length"])
@@ -22,11 +24,18 @@ class Replies(SynchronousTestCase):
         self.assertEqual(response.start_line, "SIP/2.0 404 Not Found")
         self.assertEqual((response.body, response.value("content-length")), (b"", "0"))
 
+    @conforms("RFC 3261 8.2.6.2")
     def test_to_tag(self) -> None:
         self.assertEqual(reply(self.request, 200, to_tag="x7").to_tag, "x7")
         self.assertEqual(reply(self.request, 100, to_tag="x7").to_tag, "")
         self.request.set("to", "<sip:ruth@harbour.example>;tag=old")
         self.assertEqual(reply(self.request, 200, to_tag="x7").to_tag, "old")
+
+    @conforms("RFC 4475 3.1.2.6")
+    def test_a_to_that_cannot_be_read_goes_back_as_it_came(self) -> None:
+        self.request.set("to", '"Ruth <sip:ruth@harbour.example>')
+        response = reply(self.request, 400, to_tag="x7")
+        self.assertEqual(response.value("to"), '"Ruth <sip:ruth@harbour.example>')
 
     def test_reasons(self) -> None:
         self.assertEqual(reply(self.request, 200, "Fine").reason, "Fine")

@@ -8,6 +8,7 @@ from gosip_py.sip.errors import ParseError
 from gosip_py.sip.message import Message
 from gosip_py.sip.parser import LARGEST_HEAD_LINE, LARGEST_MESSAGE, MOST_HEADERS
 from gosip_py.sip.stream import Ping, StreamFramer
+from tests.conformance import conforms
 from tests.sip.vectors import octets, with_headers
 
 _HEAD = (
@@ -25,6 +26,7 @@ def written(items: list[Message | Ping | ParseError]) -> list[bytes]:
     return [item.to_bytes() if isinstance(item, Message) else repr(item).encode() for item in items]
 
 
+@conforms("RFC 3261 18.3")
 class Framing(SynchronousTestCase):
     def setUp(self) -> None:
         self.framer = StreamFramer()
@@ -73,6 +75,7 @@ class KeepAlives(SynchronousTestCase):
     def setUp(self) -> None:
         self.framer = StreamFramer()
 
+    @conforms("RFC 5626 4.4.1")
     def test_ping(self) -> None:
         self.assertEqual(self.framer.feed(b"\r\n\r\n"), [Ping.PING])
         self.assertEqual(self.framer.feed(b"\r\n\r\n\r\n\r\n"), [Ping.PING, Ping.PING])
@@ -126,6 +129,7 @@ class Bounds(SynchronousTestCase):
         found = self.framer.feed(octets("ok") + b"noise\r\n\r\n" + octets("ok"))
         self.assertEqual((len(found), written(found[:1])), (2, [octets("ok")]))
 
+    @conforms("RFC 3261 18.3")
     def test_length_is_mandatory(self) -> None:
         error = self.last_error((_OPEN + "\r\n").encode())
         self.assertIn("Content-Length is missing", error.reason)

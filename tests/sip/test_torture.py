@@ -1,19 +1,12 @@
-"""The torture messages of RFC 4475, out of the archive in its appendix, where the RFC is at hand.
+"""The torture messages of RFC 4475 and RFC 5118, where the RFCs are at hand, as far as they can be read at all.
 
 Here only: nothing but ParseError comes out, what is well formed is read and goes out as it came, what is malformed is
-noticed.
+noticed. What the server does about each is in test_torture_answers.py.
 """
 
 from __future__ import annotations
 
-import base64
-import io
-import os
-import re
-import tarfile
-from pathlib import Path
-
-from twisted.trial.unittest import SkipTest, SynchronousTestCase
+from twisted.trial.unittest import SynchronousTestCase
 
 from gosip_py.sip.decode import decode
 from gosip_py.sip.errors import ParseError
@@ -21,8 +14,8 @@ from gosip_py.sip.headers import Address
 from gosip_py.sip.message import Message, Request
 from gosip_py.sip.parser import parse_message
 from gosip_py.sip.stream import StreamFramer
-
-_RFC = Path(os.environ.get("GOSIP_TEST_RFC4475", Path(__file__).parents[3] / "shared" / "rfc" / "rfc4475.txt"))
+from tests.conformance import conforms
+from tests.sip.torture import archive, mended, readable
 
 # 3.1.1, and of 3.2 to 3.4 those whose headers are all well formed
 _WELL_FORMED = (
@@ -31,21 +24,9 @@ _WELL_FORMED = (
 ).split()
 # 3.1.2: noticed at the latest when every header and the Request-URI are decoded
 _MALFORMED = (
-    "badinv01 clerr ncl scalar02 scalarlg quotbal ltgtruri lwsruri lwsstart trws baddate regbadct badaspec baddn"
-    " bigcode mcl01"
+    "badinv01 clerr ncl scalar02 scalarlg quotbal ltgtruri lwsruri lwsstart trws escruri baddate regbadct badaspec"
+    " baddn bigcode mcl01"
 ).split()
-
-
-def archive() -> dict[str, bytes]:
-    """Every message of the archive by its name."""
-    if not _RFC.exists():
-        raise SkipTest(f"no text of RFC 4475 at {_RFC}")
-    text = _RFC.read_text().rpartition("-- BEGIN MESSAGE ARCHIVE --")[2].partition("-- END MESSAGE ARCHIVE --")[0]
-    # page breaks stand between; the lines of the archive hold one word each
-    packed = base64.b64decode("".join(re.findall(r"^[ \t]*([^ \t\n\f]+)[ \t]*$", text, re.MULTILINE)))
-    with tarfile.open(fileobj=io.BytesIO(packed)) as tar:
-        members = [(member.name, tar.extractfile(member)) for member in tar if member.isfile()]
-        return {Path(name).stem: file.read() for name, file in members if file is not None}
 
 
 def decode_all_of(message: Message) -> None:
@@ -60,17 +41,14 @@ def decode_all_of(message: Message) -> None:
 
 class Torture(SynchronousTestCase):
     def test_the_archive_is_whole(self) -> None:
-        found = archive()
+        found = archive(4475)
         self.assertEqual(sorted({*_WELL_FORMED, *_MALFORMED} - set(found)), [])
         self.assertGreaterEqual(len(found), 49)
 
     def test_nothing_but_parse_errors(self) -> None:
-        for data in archive().values():
+        for data in (*archive(4475).values(), *archive(5118).values()):
             StreamFramer().feed(data)
-            try:
-                message: Message | None = parse_message(data)
-            except ParseError as error:
-                message = error.message
+            message = readable(data)
             for name in message.names if message is not None else ():
                 assert message is not None
                 try:
@@ -78,8 +56,9 @@ class Torture(SynchronousTestCase):
                 except ParseError:
                     pass
 
+    @conforms("RFC 4475 3.1.1")
     def test_well_formed(self) -> None:
-        found = archive()
+        found = archive(4475)
         for name in _WELL_FORMED:
             message = parse_message(found[name])
             sent = message.to_bytes()
@@ -87,7 +66,7 @@ class Torture(SynchronousTestCase):
             self.assertEqual(parse_message(sent).names, message.names, name)
 
     def test_their_headers(self) -> None:
-        found = archive()
+        found = archive(4475)
         for name in _WELL_FORMED:
             message = parse_message(found[name])
             for header in message.names:
@@ -96,8 +75,9 @@ class Torture(SynchronousTestCase):
                 except ParseError as error:
                     self.fail(f"{name}: {header}: {error.reason}")
 
+    @conforms("RFC 4475 3.1.2")
     def test_malformed(self) -> None:
-        found = archive()
+        found = archive(4475)
         for name in _MALFORMED:
             try:
                 decode_all_of(parse_message(found[name]))
@@ -106,7 +86,7 @@ class Torture(SynchronousTestCase):
             self.fail(f"{name} was taken for well formed")
 
     def test_the_values_that_they_are_about(self) -> None:
-        found = archive()
+        found = archive(4475)
         wsinv = parse_message(found["wsinv"])
         self.assertEqual(
             (wsinv.call_id, wsinv.cseq.number, wsinv.value("max-forwards")),
@@ -120,3 +100,33 @@ class Torture(SynchronousTestCase):
         assert isinstance(semiuri, Request)
         self.assertEqual((semiuri.uri.user, semiuri.uri.host), ("user;par=u@example.net", "example.com"))
         self.assertEqual(len(parse_message(found["mpart01"]).body), 553)
+
+
+class TortureWithIpv6(SynchronousTestCase):
+    """RFC 5118."""
+
+    def test_all_but_one_are_well_formed(self) -> None:
+        for name, octets in archive(5118).items():
+            message = parse_message(mended(octets))
+            if name == "ipv6-bad":
+                self.assertRaises(ParseError, decode_all_of, message)
+            else:
+                decode_all_of(message)
+                self.assertEqual(message.to_bytes(), mended(octets), name)
+
+    @conforms("RFC 5118 4.3", "RFC 5118 4.4")
+    def test_where_a_port_ends(self) -> None:
+        found = {}
+        for name in ("port-ambiguous", "port-unambiguous"):
+            request = parse_message(mended(archive(5118)[name]))
+            assert isinstance(request, Request)
+            found[name] = request.uri.host, request.uri.port
+        self.assertEqual(found["port-ambiguous"], ("[2001:db8::10:5070]", None))
+        self.assertEqual(found["port-unambiguous"], ("[2001:db8::10]", 5070))
+
+    @conforms("RFC 5118 4.5")
+    def test_received_with_and_without_brackets(self) -> None:
+        for name, received in (("with", "[2001:db8::9:255]"), ("no", "2001:db8::9:255")):
+            message = parse_message(mended(archive(5118)[f"via-received-param-{name}-delim"]))
+            self.assertEqual(message.top_via.parameters["received"], received)
+            self.assertEqual(message.top_via.host, "[2001:db8::9:1]")

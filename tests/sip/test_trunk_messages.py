@@ -12,6 +12,7 @@ from gosip_py.sip.decode import decode
 from gosip_py.sip.fields import Reason
 from gosip_py.sip.message import Message, Request
 from gosip_py.sip.parser import parse_message
+from tests.conformance import conforms
 from tests.sip.vectors import octets, parsed
 
 # Recorded messages are not ours to publish: they lie beside the checkout, or where the variable says.
@@ -62,6 +63,7 @@ class Traits(SynchronousTestCase):
         self.assertEqual(self.invite.top_via.transport, "TLS")
         self.assertNotIn("supported", self.invite)
 
+    @conforms("RFC 3261 16.6")
     def test_forwarded_untouched(self) -> None:
         self.assertEqual(self.invite.to_bytes(), octets("trunk"))
 

@@ -7,6 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from gosip_py.sip.errors import ParseError
 from gosip_py.sip.uri import Uri, escape_user, parse_uri
+from tests.conformance import conforms
 
 
 class Reading(SynchronousTestCase):
@@ -28,6 +29,29 @@ class Reading(SynchronousTestCase):
         uri = parse_uri("sip:mill.example")
         self.assertEqual((uri.user, uri.host, uri.port, uri.transport), ("", "mill.example", None, ""))
         self.assertFalse(uri.is_secure)
+
+    @conforms("RFC 5118 4.9", "RFC 5118 4.10")
+    def test_ipv6_in_unusual_forms(self) -> None:
+        for text, host in (
+            ("[::FFFF:192.0.2.1]", "[::ffff:192.0.2.1]"),
+            ("[2001:db8:::192.0.2.1]", "[2001:db8::192.0.2.1]"),
+            ("[2001:db8::10:5070]", "[2001:db8::10:5070]"),
+        ):
+            self.assertEqual(parse_uri(f"sip:ruth@{text}").host, host)
+
+    def test_brackets_around_something_else(self) -> None:
+        for host in (
+            "[]",
+            "[:]",
+            "[1]",
+            "[192.0.2.1]",
+            "[::1::2]",
+            "[1:2:3:4:5:6:7:8:9]",
+            "[12345::]",
+            f"[{'1:' * 4000}]",
+            f"[fe80::1%{'1' * 60}]",
+        ):
+            self.assertRaises(ParseError, parse_uri, f"sip:ruth@{host}")
 
     def test_ipv6(self) -> None:
         uri = parse_uri("sip:ruth@[2001:DB8::10]:5070")
