@@ -8,7 +8,6 @@ subscribed.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any, Literal, TypeVar
 
 import attrs
@@ -178,13 +177,20 @@ class StoreAvailable:
     at: float
 
 
+class _Subscription:
+    __slots__ = ("listener",)
+
+    def __init__(self, listener: Callable[[Any], object]) -> None:
+        self.listener = listener
+
+
 class Bus:
     """Carries events from those who publish to those who subscribed to exactly that type."""
 
     log = Logger()
 
     def __init__(self) -> None:
-        self._listeners: dict[type[Any], tuple[Callable[[Any], object], ...]] = {}
+        self._subscriptions: dict[type[Any], tuple[_Subscription, ...]] = {}
 
     def subscribe(self, event_type: type[E], listener: Callable[[E], object]) -> Callable[[], None]:
         """Call `listener` with each event of that very type (not of a subclass).
@@ -192,29 +198,29 @@ class Bus:
         The returned callable ends the subscription; calling it again does nothing.
         """
         # An object of its own for each subscription: the same callable may subscribe twice and leave once.
-        subscription = partial(listener)
-        self._listeners[event_type] = (*self._listeners.get(event_type, ()), subscription)
+        subscription = _Subscription(listener)
+        self._subscriptions[event_type] = (*self._subscriptions.get(event_type, ()), subscription)
 
         def unsubscribe() -> None:
-            left = tuple(other for other in self._listeners.get(event_type, ()) if other is not subscription)
+            left = tuple(other for other in self._subscriptions.get(event_type, ()) if other is not subscription)
             if left:
-                self._listeners[event_type] = left
+                self._subscriptions[event_type] = left
             else:
-                self._listeners.pop(event_type, None)
+                self._subscriptions.pop(event_type, None)
 
         return unsubscribe
 
     def has_listeners(self, event_type: type[object]) -> bool:
         """Whether anybody would hear it: the packet path asks before it makes a costly event."""
-        return event_type in self._listeners
+        return event_type in self._subscriptions
 
     def publish(self, event: object) -> None:
         """Hand `event` to its listeners. One that raises is logged and hurts neither the publisher nor the others."""
-        listeners = self._listeners.get(type(event))
-        if listeners is None:
+        subscriptions = self._subscriptions.get(type(event))
+        if subscriptions is None:
             return
-        for listener in listeners:
+        for subscription in subscriptions:
             try:
-                listener(event)
+                subscription.listener(event)
             except Exception:
                 self.log.failure("a listener of {event_name} failed", event_name=type(event).__name__)

@@ -13,7 +13,7 @@ real way in: parser, Via marks, counts. Streams lose nothing and keep their orde
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import attrs
 from twisted.internet.task import Clock
@@ -34,6 +34,10 @@ __all__ = ["MemoryFlow", "MemoryNetwork", "MemoryTransport", "Packet", "Recordin
 # RFC 3261 18.1.1
 LARGEST_OVER_UDP = 1300
 
+_CALL_ID = b"\r\nCall-ID: "
+_CSEQ = b"\r\nCSeq: "
+_Kind = tuple[Address, Address, bytes, bytes, bytes]
+
 
 @attrs.frozen
 class Packet:
@@ -45,6 +49,8 @@ class Packet:
     destination: Address
     data: bytes
     is_lost: bool
+    delay: float = 0.0
+    """Seconds until it arrives, if it is not lost."""
 
     @property
     def message(self) -> Message:
@@ -61,7 +67,12 @@ class MemoryNetwork:
     """Carries what its transports send.
 
     ``delay`` is the range in seconds within which each datagram falls: a wide one reorders. ``loss`` and ``duplicate``
-    are probabilities. The same seed gives the same run. ``packets`` is everything that was ever sent, in order.
+    are probabilities. Of ``late``, a probability and seconds, some take up to so much longer. No more than
+    ``most_lost`` datagrams of one kind are lost, if that is given: what source, destination, method or status, Call-ID
+    and CSeq have in common. So whatever the timers of RFC 3261 promise comes true.
+
+    The same seed gives the same run: chance is asked once for each thing that is sent, whatever its octets are.
+    ``packets`` is everything that was ever sent, in order; ``watch`` is told of each.
     """
 
     def __init__(
@@ -72,18 +83,27 @@ class MemoryNetwork:
         loss: float = 0.0,
         duplicate: float = 0.0,
         delay: tuple[float, float] = (0.001, 0.001),
+        late: tuple[float, float] = (0.0, 0.0),
+        most_lost: int | None = None,
     ) -> None:
         self.clock = clock
         self.loss = loss
         self.duplicate = duplicate
         self.delay = delay
+        self.late = late
+        self.most_lost = most_lost
         self.packets: list[Packet] = []
+        self.watch: Callable[[Packet], object] | None = None
+        self._lost: dict[_Kind, int] = {}
+        self._streams: list[MemoryFlow] = []
         self._random = random.Random(seed)
         self._listening: dict[tuple[str, Address], MemoryTransport] = {}
 
-    def transport(self, host: str, port: int = 5060, *, advertising: Advertising | None = None) -> MemoryTransport:
+    def transport(
+        self, host: str, port: int = 5060, *, advertising: Advertising | None = None, metrics: Metrics | None = None
+    ) -> MemoryTransport:
         """A new transport that listens at ``host`` for UDP and TCP on ``port`` and for TLS on the next."""
-        transport = MemoryTransport(self, host, port, advertising or Advertising())
+        transport = MemoryTransport(self, host, port, advertising or Advertising(), metrics or Metrics())
         for name in DEFAULT_PORTS:
             self._listening[name, transport.address(name)] = transport
         return transport
@@ -100,22 +120,45 @@ class MemoryNetwork:
         """The ladder: `Packet.title` of each packet that was not lost."""
         return [packet.title for packet in self.packets if not packet.is_lost]
 
+    @property
+    def streams(self) -> list[MemoryFlow]:
+        """The connections that are open, each as whoever made it holds it, the oldest first."""
+        self._streams = [flow for flow in self._streams if flow.is_open]
+        return self._streams
+
+    def connected(self, flow: MemoryFlow) -> None:
+        """A connection was made."""
+        self._streams.append(flow)
+
     def carry_datagram(self, flow: MemoryFlow, data: bytes) -> None:
         copies = 2 if self._random.random() < self.duplicate else 1
         for _ in range(copies):
-            is_lost = self._random.random() < self.loss
-            self._note(flow, data, is_lost)
-            if not is_lost:
-                delay = self._random.uniform(*self.delay)
-                self.clock.callLater(delay, self._deliver_datagram, flow.local, flow.remote, data)
+            if self._random.random() < self.loss and self._may_lose(flow, data):
+                self._note(flow, data, True)
+                continue
+            delay = self._random.uniform(*self.delay)
+            if self.late[0] and self._random.random() < self.late[0]:
+                delay += self._random.uniform(0, self.late[1])
+            self._note(flow, data, False, delay)
+            self.clock.callLater(delay, self._deliver_datagram, flow.local, flow.remote, data)
 
     def carry_segment(self, flow: MemoryFlow, data: bytes) -> None:
-        self._note(flow, data, False)
         # One delay for all of a stream: its segments never overtake each other.
+        self._note(flow, data, False, self.delay[0])
         self.clock.callLater(self.delay[0], flow.deliver, data)
 
-    def _note(self, flow: MemoryFlow, data: bytes, is_lost: bool) -> None:
-        self.packets.append(Packet(self.clock.seconds(), flow.transport, flow.local, flow.remote, data, is_lost))
+    def _may_lose(self, flow: MemoryFlow, data: bytes) -> bool:
+        if self.most_lost is None:
+            return True
+        kind = (flow.local, flow.remote, _first_word(data), _line(data, _CALL_ID), _line(data, _CSEQ))
+        lost = self._lost[kind] = self._lost.get(kind, 0) + 1
+        return lost <= self.most_lost
+
+    def _note(self, flow: MemoryFlow, data: bytes, is_lost: bool, delay: float = 0.0) -> None:
+        packet = Packet(self.clock.seconds(), flow.transport, flow.local, flow.remote, data, is_lost, delay)
+        self.packets.append(packet)
+        if self.watch is not None:
+            self.watch(packet)
 
     def _deliver_datagram(self, source: Address, destination: Address, data: bytes) -> None:
         receiver = self.listener("UDP", destination)
@@ -149,6 +192,10 @@ class MemoryFlow(Flow):
         return self.transport == "TLS"
 
     @property
+    def is_only_way(self) -> bool:
+        return self.transport in ("WS", "WSS")
+
+    @property
     def is_open(self) -> bool:
         return not self._is_closed
 
@@ -164,7 +211,7 @@ class MemoryFlow(Flow):
 
     def answering(self, via: Via) -> Flow:
         address = response_address(via)
-        if address == self.remote or (self.transport != "UDP" and self.is_open):
+        if self.is_open and (self.is_reliable or address == self.remote):
             return self
         return self._transport.flow_of(self.transport, address)
 
@@ -188,9 +235,11 @@ class MemoryFlow(Flow):
 class MemoryTransport:
     """What `TransportLayer` is to the room above. Set ``user`` before anything arrives."""
 
-    def __init__(self, network: MemoryNetwork, host: str, port: int, advertising: Advertising) -> None:
+    def __init__(
+        self, network: MemoryNetwork, host: str, port: int, advertising: Advertising, metrics: Metrics
+    ) -> None:
         self.network = network
-        self.metrics = Metrics()
+        self.metrics = metrics
         self.counts = TransportCounts(self.metrics)
         self.addressing = Addressing(advertising)
         self._host = host
@@ -222,9 +271,17 @@ class MemoryTransport:
             transport = "TCP"
         return self.flow_of(transport, (target.host, target.port))
 
+    def datagram_flow(self, local: Address, remote: Address) -> Flow | None:
+        return self.flow_of("UDP", remote) if local == self.address("UDP") else None
+
     def is_local(self, host: str, port: int | None) -> bool:
         ports = (self._port, self._port + 1)
         return (port or 5060) in ports and self.addressing.names_socket(host, self._host)
+
+    @property
+    def flows(self) -> list[MemoryFlow]:
+        """The last flow to each peer, by each transport."""
+        return list(self._flows.values())
 
     def flow_of(self, transport: str, remote: Address) -> MemoryFlow:
         """The open flow to ``remote``, made when there is none."""
@@ -255,7 +312,10 @@ class MemoryTransport:
             twin = MemoryFlow(peer, flow.transport, flow.remote, flow.local)
             flow.twin, twin.twin = twin, flow
             # The peer finds the way back over the same connection.
-            peer._flows.setdefault((flow.transport, flow.local), twin)
+            known = peer._flows.get((flow.transport, flow.local))
+            if known is None or not known.is_open:
+                peer._flows[flow.transport, flow.local] = twin
+            self.network.connected(flow)
 
 
 @attrs.define
@@ -282,3 +342,14 @@ class RecordingUser:
     @property
     def methods(self) -> Sequence[str]:
         return [request.method for request, _ in self.requests]
+
+
+def _first_word(data: bytes) -> bytes:
+    """The method of a request, the status of a response."""
+    return data[8:11] if data.startswith(b"SIP/2.0 ") else data[: data.find(b" ")]
+
+
+def _line(data: bytes, start: bytes) -> bytes:
+    """The value of a header in the form that we write ourselves; empty when it is not there."""
+    at = data.find(start)
+    return data[at + len(start) : data.find(b"\r", at + 2)] if at >= 0 else b""

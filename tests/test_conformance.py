@@ -8,6 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from gosip_py import __file__ as package
 from tests.conformance import conforms, sections_of
+from tests.conformance.elsewhere import REASONS, load_reasons
 from tests.conformance.outline import RFCS, load, read
 from tests.conformance.page import PAGE, render
 from tests.conformance.run import Result, marked
@@ -41,6 +42,25 @@ class OutlineTests(SynchronousTestCase):
     def test_headings_are_told_from_contents_and_text(self) -> None:
         text = "   4. Contents ... 3\n4. Here ....... 9\n4. Title\n   4. listed\n4.1 Part  one\n5. Beyond\n4.1 Again\n"
         self.assertEqual(read(text, range(4, 5)), {"4": "Title", "4.1": "Part one"})
+
+
+class ElsewhereTests(SynchronousTestCase):
+    def test_every_line_is_about_a_section_and_has_a_reason(self) -> None:
+        listed = {f"RFC {rfc} {section}" for rfc, sections in load().items() for section in sections}
+        for section, reason in load_reasons().items():
+            self.assertIn(section, listed)
+            self.assertTrue(reason.startswith(REASONS), reason)
+
+    def test_a_section_that_asks_nothing_says_so_and_does_not_count(self) -> None:
+        page = render([])
+        self.assertIn("| 17 Transactions | *informative* | |", page)
+        self.assertIn("| 16.7 Response Processing | none | |", page)
+        asked = [name for name in load()[4320] if f"RFC 4320 {name}" not in load_reasons()]
+        self.assertIn(f"| 4320 | Non-INVITE transactions | 0 of {len(asked)} | 0 |", page)
+
+    def test_a_test_goes_before_a_reason(self) -> None:
+        page = render([Result("tests.a.test_b.C.test_d", ("RFC 4320 4",), "passed")])
+        self.assertIn("| 4 Normative Updates to RFC 3261 | `a.test_b.test_d` | passed |", page)
 
 
 class PageTests(SynchronousTestCase):

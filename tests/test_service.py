@@ -114,6 +114,12 @@ class StartTests(ProcessCase):
         database.close()
         await self.fails("the schema is at 9999, .* upgrade it")
 
+    async def test_a_directory_that_cannot_be_made(self) -> None:
+        """What fails before the first wait, and with it before the reactor runs."""
+        self.data.write_text("in the way")
+        self.data = self.data / "below"
+        await self.fails("Not a directory")
+
     async def test_settings_that_are_wrong(self) -> None:
         program = self.begin({"sip": {"udp": ["nonsense"]}})
         self.assertEqual(await program.exited(START_SECONDS), 1)

@@ -31,6 +31,7 @@ from gosip_py.transport.flow import Flow
 
 __all__ = ["Core"]
 
+_MEANT_FOR_US = frozenset(("proxy-authorization", "route"))
 # RFC 3261 8.2.2.2
 _MERGED = Refusal(482, "this request came before by another way and is answered there: send it by one way only")
 
@@ -56,6 +57,7 @@ class Core:
         self._proxy = proxy
         self._sessions = sessions
         self._identification = identification
+        self._grants = initial.grants
         self._notifier = notifier
         self._domains = domains
         self._is_merged = is_merged
@@ -88,7 +90,10 @@ class Core:
     def receive_ack(self, ack: Request, flow: Flow) -> None:
         """The ACK of a 2xx; one that cannot be read is dropped, for nothing may answer it."""
         if self._first.refuse(ack) is None:
-            self._proxy.receive_ack(ack, flow)
+            session = self._sessions.find(ack)
+            copy = ack.copy()
+            self._identification.strip(copy)  # 22.1: it bears the credentials of its INVITE
+            self._proxy.receive_ack(copy, flow, session, session is None and self._grants.covers(ack))
 
     def _dispatch(self, transaction: ServerTransaction, request: Request) -> Refusal | None:
         if request.method == "REGISTER":
@@ -131,13 +136,16 @@ class Core:
     def _relay_in_dialog(self, transaction: ServerTransaction, request: Request) -> Refusal | None:
         """Along the route set of a session.
 
-        A dialog that we do not know (we were restarted, or it is no INVITE's) needs credentials.
+        A dialog that we do not know (we were restarted, or it is no INVITE's) needs credentials, and so does a side of
+        one that is heard from elsewhere: whoever watches a phone that rings is told its dialog (RFC 4235 3.6).
         """
         session = self._sessions.find(request)
-        if session is None:
+        is_known = self._grants.covers(request) if session is None else session.is_from(request, transaction.flow)
+        if not is_known:
             caller = self._identification.identify(transaction, request, as_proxy=True)
             if isinstance(caller, Refusal):
                 return caller
+            self._grants.note(request)
         copy = request.copy()
         self._clean(copy, transaction.flow)
         is_ours = session is None and "route" not in copy.names and self._domains.contains(copy.uri)
@@ -151,7 +159,7 @@ class Core:
 
     def _prepare(self, request: Request, flow: Flow) -> Request:
         """The request as it is forwarded; itself when there is nothing to take off."""
-        if "route" not in request.names and "proxy-authorization" not in request.names:
+        if _MEANT_FOR_US.isdisjoint(request.names):
             return request
         copy = request.copy()
         self._clean(copy, flow)

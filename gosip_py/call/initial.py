@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from gosip_py.call.grants import Grants
 from gosip_py.call.identification import Identification
 from gosip_py.call.router import Destination, Elsewhere, ExtensionRouter, LocalTarget, NotFound, Unavailable
 from gosip_py.messaging.recipient import Recipient
@@ -35,6 +36,9 @@ _RETRY_AFTER = (("retry-after", "30"),)
 # They belong to a dialog (RFC 3261 15.1, RFC 3262 3, RFC 3311 5.1, RFC 6086 4.2.1, RFC 6665 4.1.3): a NOTIFY that
 # nobody subscribed to would let any phone restart another.
 _WITHIN_DIALOGS = frozenset(("BYE", "INFO", "NOTIFY", "PRACK", "UPDATE"))
+# What only those in a trusted network may say of who they are (RFC 3325 5): phones are no part of it, and some show it
+# in place of From.
+_CLAIMS = frozenset(("p-asserted-identity", "remote-party-id"))
 
 
 class InitialRequests:
@@ -58,6 +62,7 @@ class InitialRequests:
         self._messages = messages
         self._domains = domains
         self._now = now
+        self.grants = Grants(now)
         self.is_draining = False
 
     def receive(self, transaction: ServerTransaction, forwarded: Request) -> Refusal | None:
@@ -74,6 +79,8 @@ class InitialRequests:
             return caller
         if self.is_draining and request.method == "INVITE":
             return Refusal(503, "the server is about to stop: try again soon", _RETRY_AFTER)
+        if caller.device_id is not None and not _CLAIMS.isdisjoint(request.names):
+            forwarded = _without_claims(request, forwarded)
         if "route" in forwarded.names:
             return self._relay_elsewhere(transaction, forwarded, caller)
         found = self._router.find(forwarded.uri, self._now())
@@ -112,6 +119,7 @@ class InitialRequests:
         elif is_call:
             proxy.start_call(transaction, forwarded, targets, caller, login, self._lookup)
         else:
+            self.grants.note(forwarded)
             proxy.relay(transaction, forwarded, targets, lookup=self._lookup)
 
     def _send_message(
@@ -151,11 +159,15 @@ class InitialRequests:
         if forwarded.method == "INVITE":
             self._proxy.start_call(transaction, forwarded, targets, caller, forwarded.uri.user)
         else:
+            self.grants.note(forwarded)
             self._proxy.relay(transaction, forwarded, targets)
         return None
 
     def _nobody(self, transaction: ServerTransaction, found: NotFound, caller: Caller) -> Refusal | None:
-        """404 for a name that nobody has; the server itself has no name, and serves little."""
+        """404 for a name that nobody has, 484 for one that may become somebody's (21.4.22).
+
+        The server itself has no name, and serves little.
+        """
         method = transaction.method
         if not found.name:
             if method == "SUBSCRIBE" or method == "PUBLISH":
@@ -166,6 +178,8 @@ class InitialRequests:
                 )
         name = found.name[:64]
         refusal = Refusal(404, f"nobody here is called {name!r}: check the number or name")
+        if found.is_incomplete:
+            refusal = Refusal(484, f"the numbers here that begin with {name} are longer: add the digits that follow")
         return self._refuse(transaction, refusal, caller, name)
 
     def _unavailable(self, transaction: ServerTransaction, found: Unavailable, caller: Caller) -> Refusal | None:
@@ -180,6 +194,13 @@ class InitialRequests:
             return refusal
         self._proxy.refuse_call(transaction, refusal.status, refusal.explanation, caller, callee)
         return None
+
+
+def _without_claims(request: Request, forwarded: Request) -> Request:
+    copy = request.copy() if forwarded is request else forwarded
+    for name in _CLAIMS:
+        copy.remove(name)
+    return copy
 
 
 def proxy_targets(found: Destination) -> tuple[ProxyTarget, ...]:

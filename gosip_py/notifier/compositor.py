@@ -31,7 +31,7 @@ class Compositor:
         request = transaction.request
         refusal = self._validation.refuse(request)
         if refusal is None and not is_owner(caller, resource):
-            refusal = Refusal(403, f"publish for {caller.user}: what {resource.login} does is theirs to tell")
+            refusal = Refusal(403, f"publish for {caller.user}: others tell themselves what they do")
         if refusal is not None:
             return refusal
         try:

@@ -6,7 +6,7 @@ a restart a phone's next refresh is answered with 481, and it subscribes anew.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from twisted.logger import Logger
 
@@ -27,6 +27,7 @@ from gosip_py.sip.fields import Event, parse_accept, parse_event
 from gosip_py.sip.message import Request
 from gosip_py.sip.printable import printable
 from gosip_py.sip.reply import reply
+from gosip_py.sip.uri import parse_uri
 from gosip_py.transaction.sending import Sender
 from gosip_py.transaction.server import ServerTransaction
 from gosip_py.transaction.validation import Refusal, Validation, readable_body, supported_extensions
@@ -266,25 +267,57 @@ class Notifier:
             return self.bad_event()
         if _event_value(event) != subscription.event:
             return Refusal(403, "dialog sharing is not supported: subscribe with a Call-ID of its own")  # 4.5.2
+        reason = self._why_over(subscription.watch)
+        if reason:  # known by now to a server that was not told, for another one changed it
+            subscription.end(reason)
+            return Refusal(403, "that subscription may not go on: subscribe anew, if you still may")
         return self._validation.refuse(request) or subscription.package.refuse(subscription.watch)
 
     # -- people come and go --------------------------------------------------------------------------------------------
 
     def _user_changed(self, event: UserChanged) -> None:
-        """Nobody watches one who is gone, and who may not use the server any more watches nobody."""
-        user = self._directory.user(event.id)
-        if user is None:
+        if self._directory.user(event.id) is None:
             self._publications.remove_user(event.id)
-            gone = [each for each in self._subscriptions if each.watch.resource.user_id == event.id]
-            self._subscriptions.end(gone, "noresource")
-        elif not user.enabled:
-            for device in self._directory.devices_of(event.id):
-                self._subscriptions.end(self._subscriptions.of_watcher(device.id), "rejected")
+        for device in self._directory.devices_of(event.id):
+            self._end_what_is_over(self._subscriptions.of_watcher(device.id))
+        self._end_what_is_over(each for each in self._subscriptions if each.watch.resource.user_id == event.id)
 
     def _device_changed(self, event: DeviceChanged) -> None:
-        device = self._directory.device(event.id)
-        if device is None or not device.enabled:
-            self._subscriptions.end(self._subscriptions.of_watcher(event.id), "rejected")
+        self._end_what_is_over(self._subscriptions.of_watcher(event.id))
+        self._end_what_is_over(each for each in self._subscriptions if each.watch.resource.device_id == event.id)
+
+    def _end_what_is_over(self, subscriptions: Iterable[Subscription]) -> None:
+        for subscription in subscriptions:
+            reason = self._why_over(subscription.watch)
+            if reason:
+                subscription.end(reason)
+
+    def _why_over(self, watch: Watch) -> str:
+        """Why somebody may not watch any more what they were once allowed to (RFC 6665 4.1.3); empty when they may.
+
+        Nobody watches one who is gone or has another name by now: under the old one may be somebody else. Who may not
+        use the server any more watches nobody, and a phone that was given to another starts anew.
+        """
+        directory, resource, watcher = self._directory, watch.resource, watch.watcher
+        watched = directory.user(resource.user_id)
+        if watched is None or watched.login.casefold() != resource.login.casefold():
+            return "noresource"
+        if resource.device_id is not None and not self._is_still(resource):
+            return "noresource"
+        if watcher.device_id is None:
+            return ""
+        device = directory.device(watcher.device_id)
+        owner = None if device is None else directory.user(device.user_id)
+        if device is None or owner is None or not (device.enabled and owner.enabled):
+            return "rejected"
+        return "" if owner.login.casefold() == watcher.user.casefold() else "deactivated"
+
+    def _is_still(self, resource: Resource) -> bool:
+        """Whether the device that is watched has the name and the owner that it had."""
+        device = None if resource.device_id is None else self._directory.device(resource.device_id)
+        if device is None or device.user_id != resource.user_id:
+            return False
+        return device.username == parse_uri(resource.aor).user
 
 
 def _event_of(request: Request) -> Event | None:

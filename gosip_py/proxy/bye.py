@@ -73,10 +73,10 @@ class ByeBothWays:
             Errand(self._sender, request, where, then).send()
 
     def _target(self, receiver: Party, routes: tuple[str, ...]) -> ProxyTarget:
-        """The next hop, or the phone itself; ParseError when neither can be read."""
+        """The next hop, or the phone itself; ParseError when either cannot be read."""
+        uri = parse_uri(receiver.contact)
         if routes:
             return ProxyTarget(receiver.contact, target_of(parse_address(routes[0]).uri), routes)
-        uri = parse_uri(receiver.contact)
         if "gr" in uri.parameters and self._dereference is not None:
             found = self._dereference(uri)
             if isinstance(found, ProxyTarget):

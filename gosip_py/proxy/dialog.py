@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from gosip_py.events import EndedBy
+from gosip_py.sip.errors import ParseError
 from gosip_py.sip.ids import new_token
 from gosip_py.sip.message import Message, Request, Response
 from gosip_py.transaction.session_timer import Asked, timer_of
@@ -15,7 +16,7 @@ from gosip_py.transport.flow import Flow
 if TYPE_CHECKING:
     from gosip_py.proxy.call import Call
 
-__all__ = ["Party", "Session", "contact_of", "is_first_hand"]
+__all__ = ["Party", "Session", "contact_of", "is_first_hand", "routes_of"]
 
 
 class Party:
@@ -99,6 +100,21 @@ class Session:
         """The sender of a request with this From tag, and the other side."""
         return (self.caller, self.callee) if from_tag == self.caller.tag else (self.callee, self.caller)
 
+    def is_from(self, request: Request, flow: Flow) -> bool:
+        """Whether a request within it that came on ``flow`` is from where its sender was heard before.
+
+        Who has an address of its own, and says so in its contact, shares that with nobody. Where others stand between,
+        or the sender is none of ours, it cannot be told.
+        """
+        sender = self.sides(request.from_tag)[0]
+        known = sender.flow
+        if known is None or known is flow or (known.transport, known.remote) == (flow.transport, flow.remote):
+            return True
+        host = flow.remote[0]
+        if known.remote[0] == host and f"@{f'[{host}]' if ':' in host else host}" in sender.contact:
+            return True
+        return self.call.direction == ("inbound" if sender is self.caller else "outbound")
+
     def side_name(self, from_tag: str) -> EndedBy:
         return "caller" if from_tag == self.caller.tag else "callee"
 
@@ -138,3 +154,14 @@ def contact_of(message: Message) -> str:
     if start >= 0:
         return value[start + 1 : value.find(">", start)]
     return value.partition(";")[0].strip()
+
+
+def routes_of(response: Response) -> list[str]:
+    """The Record-Route values; none when they cannot be told from each other.
+
+    The phones make of them what they can: whoever forwards an answer need not understand it.
+    """
+    try:
+        return response.values("record-route")
+    except ParseError:
+        return []

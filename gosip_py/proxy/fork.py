@@ -8,7 +8,7 @@ ring. Timer C guards each INVITE branch.
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 import attrs
@@ -100,7 +100,8 @@ class ResponseContext:
 
     ``request`` and ``branches`` are there until the final response went upstream and every branch has its own: what
     refers to each other in a circle must not wait for the collector. ``lookup`` finds those of our own domains that a
-    phone sends the request on to; without it, nobody's 3xx is followed.
+    phone sends the request on to; without it, nobody's 3xx is followed. ``prepare`` changes each copy that is made of
+    the request; ParseError when it cannot.
     """
 
     __slots__ = (
@@ -112,6 +113,7 @@ class ResponseContext:
         "_lookup",
         "_outcome",
         "_patience",
+        "_prepare",
         "_ring_timer",
         "_server",
         "_template",
@@ -141,6 +143,7 @@ class ResponseContext:
         patience: Patience,
         recorder: RouteRecorder | None,
         lookup: Lookup | None = None,
+        prepare: Callable[[Request], None] | None = None,
     ) -> None:
         self._server = server
         self.request = server.request
@@ -152,6 +155,7 @@ class ResponseContext:
         self.is_invite = server.request.method == "INVITE"
         self.recorder = recorder
         self._lookup = lookup
+        self._prepare = prepare
         self.loop_mark = ""  # of a request that is forked
         self.branches: tuple[Branch, ...] = ()
         self.pending = 0  # branches without a final response
@@ -194,6 +198,8 @@ class ResponseContext:
         self._server.owner = self
         self._tried = (target,)
         try:
+            if self._prepare is not None:
+                self._prepare(copy)
             self._breadth = keep_whole(copy)
             branch = Branch(self, target, copy, self._breadth)
         except ParseError as error:
@@ -240,6 +246,8 @@ class ResponseContext:
 
     def _copy(self, breadth: int) -> Request:
         copy = self._template.copy()
+        if self._prepare is not None:
+            self._prepare(copy)
         allot(copy, breadth)
         return copy
 
@@ -421,7 +429,7 @@ class ResponseContext:
         self._tried = ()
         self._best = None
         self._challenges = ()
-        self._lookup = None
+        self._lookup = self._prepare = None
         self._server.owner = None
         del self.request, self._template
 
@@ -435,8 +443,12 @@ class ResponseContext:
         self._cancel_all(cancel.value("reason"))
 
     def server_failed(self, transaction: ServerTransaction, failure: Failure) -> None:
-        """The caller is out of reach: nobody needs the branches any more."""
-        self.give_up("The caller is out of reach.")
+        """The caller may be out of reach. A broken connection alone does not stop who rings (16.9).
+
+        The answer goes by a new one (18.2.2), unless there can be none.
+        """
+        if failure is Failure.TIMEOUT or self.arrived_on.is_only_way:
+            self.give_up("The caller is out of reach.")
 
     def give_up(self, why: str) -> None:
         """Refuse a request that has no final response yet, and stop whoever rings."""

@@ -43,12 +43,14 @@ class Onward:
 
         Takes off the token. ParseError when a Route or the Request-URI cannot be read.
         """
-        named = self._tokens.take(copy, arrived_on) if "route" in copy.names else None
-        if isinstance(named, Refusal) and (named.status != _FLOW_FAILED or "route" in copy.names):
-            return named
+        named: Flow | Refusal | None = None
         if "route" in copy.names:
-            where = along(named) if isinstance(named, Flow) else target_of(next_hop(copy))
-            return ProxyTarget(copy.uri_text, where)
+            named = self._tokens.take(copy, arrived_on)
+            if isinstance(named, Refusal) and (named.status != _FLOW_FAILED or "route" in copy.names):
+                return named
+            if "route" in copy.names:
+                where = along(named) if isinstance(named, Flow) else target_of(next_hop(copy))
+                return ProxyTarget(copy.uri_text, where)
         if self._dereference is not None and ";gr" in copy.uri_text:
             found = self._dereference(copy.uri)
             if found is not None:
@@ -65,10 +67,8 @@ class Onward:
         if uri_text != receiver.contact and receiver.contact and self._is_ours(uri):
             # Some send to our address and not to the remote target (12.2.1.1); the dialog tells whom they mean.
             uri_text, uri = receiver.contact, parse_uri(receiver.contact)
-        where = target_of(uri)
-        if receiver.flow is not None and uri_text == receiver.contact:
-            where = Target(where.transport, where.host, where.port, receiver.flow)
-        return ProxyTarget(uri_text, where)
+        flow = receiver.flow if uri_text == receiver.contact else None
+        return ProxyTarget(uri_text, target_of(uri, flow=flow))
 
 
 def _by_flow(copy: Request, known: ProxyTarget | None, named: Flow | Refusal | None) -> ProxyTarget | Refusal:

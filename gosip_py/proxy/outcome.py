@@ -5,7 +5,7 @@ from __future__ import annotations
 from gosip_py.events import EndedBy, Result
 from gosip_py.proxy.session import Call, Party, Session, Sessions
 from gosip_py.sip.message import Request, Response
-from gosip_py.transaction.session_timer import REFRESHING, Asked, agree
+from gosip_py.transaction.session_timer import REFRESHING, Asked, SessionTimerPolicy, agree, ask
 from gosip_py.transport.flow import Flow
 
 __all__ = ["CallOutcome", "NoOutcome", "SessionOutcome"]
@@ -17,15 +17,21 @@ _NO_ANSWER = frozenset((408, 480))
 
 
 class CallOutcome:
-    """The answers to an initial INVITE. ``asked`` is the session timer that it asks for."""
+    """The answers to an initial INVITE. ``session_timer`` is what `ask` asks for."""
 
-    __slots__ = ("_asked", "_call", "_sessions", "_was_cancelled")
+    __slots__ = ("_asked", "_call", "_session_timer", "_sessions", "_was_cancelled")
 
-    def __init__(self, sessions: Sessions, call: Call, asked: Asked | None = None) -> None:
+    def __init__(self, sessions: Sessions, call: Call, session_timer: SessionTimerPolicy | None = None) -> None:
         self._sessions = sessions
         self._call = call
-        self._asked = asked
+        self._session_timer = session_timer
+        self._asked: Asked | None = None
         self._was_cancelled = False
+
+    def ask(self, copy: Request) -> None:
+        """Put the session timer into a copy of the INVITE that goes downstream; of each it is the same."""
+        if self._session_timer is not None:
+            self._asked = ask(self._session_timer, copy)
 
     def provisional(self, response: Response, phone_flow: Flow | None) -> None:
         self._call.ringing(response.status, response.to_tag)
@@ -67,8 +73,9 @@ class SessionOutcome:
         self._sessions = sessions
         self._session = session
         self._request = request
-        self._sender_side: EndedBy = session.side_name(request.from_tag)
-        self._receiver: Party = session.sides(request.from_tag)[1]
+        from_tag = request.from_tag
+        self._sender_side: EndedBy = session.side_name(from_tag)
+        self._receiver: Party = session.sides(from_tag)[1]
 
     def provisional(self, response: Response, phone_flow: Flow | None) -> None:
         """A ringing re-INVITE changes nothing."""

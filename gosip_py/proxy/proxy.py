@@ -33,7 +33,8 @@ from gosip_py.transaction.sending import Sender
 from gosip_py.transaction.server import ServerTransaction
 from gosip_py.transaction.session_timer import SessionTimerPolicy, ask
 from gosip_py.transaction.validation import Refusal
-from gosip_py.transport.flow import Flow
+from gosip_py.transport.addressing import numeric_address
+from gosip_py.transport.flow import Flow, Target
 
 __all__ = ["Proxy"]
 
@@ -111,19 +112,15 @@ class Proxy:
 
         ``lookup`` finds those of our own people that a phone sends the call on to; None when the Request-URI is not
         ours to change (RFC 3261 16.5).
-
-        ParseError when its session timer cannot be read.
         """
         named = self._named_by_route(transaction, request, targets)
         if isinstance(named, Refusal):
             self.refuse_call(transaction, named.status, named.explanation, caller, callee_user)
             return
-        if self._session_timer.mode != "off" and request is transaction.request:
-            request = request.copy()
-        asked = ask(self._session_timer, request)
         call = self._sessions.start(transaction.request, transaction.flow, caller, callee_user)
         transaction.reply(100)
-        context = self._context(transaction, CallOutcome(self._sessions, call, asked), lookup)
+        outcome = CallOutcome(self._sessions, call, self._session_timer)
+        context = self._context(transaction, outcome, lookup, outcome.ask)
         call.give_up = context.give_up
         try:
             context.start(named, request)
@@ -203,14 +200,13 @@ class Proxy:
         else:
             self._context(transaction, outcome).start_copy(target, copy)
 
-    def receive_ack(self, ack: Request, arrived_on: Flow) -> None:
+    def receive_ack(self, copy: Request, arrived_on: Flow, session: Session | None, is_granted: bool) -> None:
         """The ACK of a 2xx travels end to end and has no transaction (13.2.2.4, 16.11).
 
         One that cannot travel is dropped. Nobody can be asked for credentials here, so it must belong to a dialog that
-        we know, or bear our Record-Route.
+        we know; ``is_granted`` says that its INVITE bore some. Whoever writes our Record-Route into any other has no
+        name looked up and no connection made for it: of a dialog that we forgot, it goes to an address at most.
         """
-        session = self._sessions.find(ack)
-        copy = ack.copy()
         try:
             was_ours = take_routes(copy, arrived_on, self.is_ours)
             if not has_hops_left(copy) or (session is None and not was_ours):
@@ -222,19 +218,24 @@ class Proxy:
             where = aim(copy, target)
         except ParseError:
             return
-        self._sender.send_stateless(copy, where)
+        if session is not None or is_granted or _costs_nothing(where):
+            self._sender.send_stateless(copy, where)
 
     # -- how it travels ---------------------------------------------------------------------------------------------
 
     def _context(
-        self, transaction: ServerTransaction, outcome: Outcome, lookup: Lookup | None = None
+        self,
+        transaction: ServerTransaction,
+        outcome: Outcome,
+        lookup: Lookup | None = None,
+        prepare: Callable[[Request], None] | None = None,
     ) -> ResponseContext:
         recorder: RouteRecorder | None = None
         if transaction.method in DIALOG_FORMING:
             stays = asks_for_its_flow(transaction.request, transaction.flow)
             recorder = self._staying_recorder if stays else self._recorder
         lookup = lookup if self._recurses else None
-        return ResponseContext(transaction, self._sender, outcome, self._patience, recorder, lookup)
+        return ResponseContext(transaction, self._sender, outcome, self._patience, recorder, lookup, prepare)
 
     def _named_by_route(
         self, transaction: ServerTransaction, request: Request, targets: tuple[ProxyTarget, ...]
@@ -252,3 +253,10 @@ class Proxy:
         response = reply(transaction.request, refusal.status, to_tag=transaction.to_tag)
         outcome.failure(explain(response, refusal.explanation), True)
         transaction.respond(response)
+
+
+def _costs_nothing(where: Target) -> bool:
+    """Whether what is sent there is one packet, and nothing before it."""
+    if where.flow is not None and where.flow.is_open:
+        return True
+    return where.transport == "UDP" and numeric_address(where.host) is not None

@@ -43,7 +43,7 @@ TARGET_REFRESH = frozenset(("INVITE", "UPDATE"))
 IsOurs = Callable[[Uri], bool]
 
 
-@attrs.frozen
+@attrs.frozen(slots=False)  # as Target
 class ProxyTarget:
     """One member of a target set (RFC 3261 16.5).
 
@@ -73,7 +73,8 @@ def take_routes(request: Request, arrived_on: Flow, is_ours: IsOurs) -> bool:
     if ";lr" in request.uri_text and is_ours(request.uri):
         _undo_strict_route(request)
     found, onward = False, ""
-    while (value := request.value("route")) is not None:
+    while "route" in request.names:
+        value = request.require("route")
         first = value.partition(",")[0] if '"' not in value else value
         if first == arrived_on.record_route:
             onward = ""
@@ -148,6 +149,9 @@ def _count_down(copy: Request) -> None:
     names, lines = copy.names, copy.lines
     if "max-forwards" in names:
         at = names.index("max-forwards")
+        if lines[at] == "Max-Forwards: 70":  # of nearly every request that comes from a phone
+            lines[at] = "Max-Forwards: 69"
+            return
         left = parse_digits(lines[at].partition(":")[2].strip(" \t\r\n"), "Max-Forwards", 255)
         lines[at] = f"Max-Forwards: {left - 1}"
     else:

@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred
 from gosip_py.events import Bus, CallEnded, CallStarted, EndedBy
 from gosip_py.metrics import Metrics
 from gosip_py.proxy.call import Call, Caller
-from gosip_py.proxy.dialog import Party, Session, contact_of, is_first_hand
+from gosip_py.proxy.dialog import Party, Session, contact_of, is_first_hand, routes_of
 from gosip_py.proxy.route import TARGET_REFRESH
 from gosip_py.sip.fields import Reason
 from gosip_py.sip.message import Message, Request, Response
@@ -97,7 +97,7 @@ class Sessions:
 
     def find(self, message: Message) -> Session | None:
         """The session of a message within a dialog, in whichever direction it goes."""
-        call_id, ours, theirs = message.call_id, message.from_tag, message.to_tag
+        call_id, ours, theirs = message.ids()
         one, other = (call_id, ours, theirs), (call_id, theirs, ours)
         found = self._sessions.get(one) or self._sessions.get(other)
         if found is None and self._leaving:
@@ -131,8 +131,9 @@ class Sessions:
         None for a provisional one without a tag, and for what belongs to a session that has ended. A 2xx without a tag
         makes a dialog all the same (12.1.2: RFC 2543 knew no tags).
         """
-        tag = response.to_tag
-        session = self._sessions.get((response.call_id, response.from_tag, tag))
+        ids = response.ids()
+        tag = ids[2]
+        session = self._sessions.get(ids)
         if session is not None or call.is_over or tag in call.gone:
             return session
         if response.status >= 200 or (tag and len(call.early) < _MOST_EARLY):
@@ -140,10 +141,11 @@ class Sessions:
         return None
 
     def _open(self, call: Call, response: Response, phone_flow: Flow | None) -> Session:
-        caller = Party(response.from_tag, call.caller_contact, call.caller_flow, call.caller_number)
-        callee = Party(response.to_tag, contact_of(response), phone_flow)
-        session = Session(call, response.call_id, caller, callee, self.now())
-        self._sessions[session.key] = session
+        ids = call_id, from_tag, to_tag = response.ids()
+        caller = Party(from_tag, call.caller_contact, call.caller_flow, call.caller_number)
+        callee = Party(to_tag, contact_of(response), phone_flow)
+        session = Session(call, call_id, caller, callee, self.now())
+        self._sessions[ids] = session
         call.early.append(session)
         return session
 
@@ -166,7 +168,7 @@ class Sessions:
         session.state = "active"
         session.answered_at = now = self.now()
         session.refresh(response, session.callee, now, asked)
-        session.route_set = response.values("record-route")
+        session.route_set = routes_of(response)
         self._active += 1
         session.call.early.remove(session)
         self._watch(session)
@@ -175,8 +177,9 @@ class Sessions:
         """A request came within the dialog: the sender of a re-INVITE or UPDATE may be somewhere else now."""
         sender = session.sides(request.from_tag)[0]
         number = request.cseq.number
-        if number > sender.number:
-            sender.number = number
+        if number < sender.number:
+            return  # 12.2.2: it is out of order, and refused by whom it is for
+        sender.number = number
         if request.method in TARGET_REFRESH:
             session.move(request, sender)
             if sender.flow is not None and is_first_hand(request):

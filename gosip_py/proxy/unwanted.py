@@ -36,20 +36,27 @@ class Unwanted:
         self._acks: dict[str, tuple[Request, Target]] = {}  # by To tag: a repeated 2xx wants its ACK again
 
     def turn_down(self, response: Response, reason: str) -> None:
-        """Acknowledge ``response``, and hang up if it is the first of its dialog. ``reason`` is that of the BYE."""
+        """Acknowledge ``response``, and hang up if it is the first of its dialog. ``reason`` is that of the BYE.
+
+        The dialog of a re-INVITE was there before, and both phones go on with it (14.1): it is acknowledged only.
+        """
         tag = response.to_tag
         known = self._acks.get(tag)
         if known is None and len(self._acks) < _MOST_FORKS:
             try:
                 known = self._acks[tag] = self._request(response, "ACK")
-                bye, where = self._request(response, "BYE")
+                self._acknowledge(*known)
+                if not self._invite.to_tag:
+                    self._hang_up(response, reason)
             except ParseError:
                 return  # it says nowhere that can be read where its sender is
-            bye.add("reason", reason)
-            self._acknowledge(*known)
-            Errand(self._sender, bye, where, _ignore).send()
         elif known is not None:
             self._acknowledge(*known)
+
+    def _hang_up(self, response: Response, reason: str) -> None:
+        bye, where = self._request(response, "BYE")
+        bye.add("reason", reason)
+        Errand(self._sender, bye, where, _ignore).send()
 
     def _acknowledge(self, ack: Request, where: Target) -> None:
         self._sender.send_stateless(ack.copy(), where)

@@ -20,7 +20,7 @@ from gosip_py.sip.ids import new_token
 from gosip_py.sip.uri import parse_uri
 from gosip_py.store.records import Binding
 
-__all__ = ["Gruus", "TemporaryGruu", "instance_key", "instance_of_public", "new_epoch"]
+__all__ = ["Gruus", "TemporaryGruu", "instance_key", "instance_of_public", "new_epoch", "public_gruu"]
 
 _PREFIX = "tgruu."
 _NONCE_OCTETS = 12
@@ -60,24 +60,28 @@ def instance_of_public(value: str) -> str:
     return instance_key(f"<{value}>")
 
 
+def public_gruu(binding: Binding) -> str:
+    """The address of record with the instance-id in its ``gr`` parameter (A.1); "" when the phone has none."""
+    instance = binding.instance
+    has_brackets = instance[:1] == "<" and instance[-1:] == ">" and 2 < len(instance) <= _LONGEST_INSTANCE
+    if not has_brackets or not instance.isascii() or not binding.gruu:
+        return ""
+    return str(attrs.evolve(parse_uri(binding.aor), parameters={"gr": instance[1:-1]}))
+
+
 class Gruus:
-    """Makes GRUUs and reads temporary ones; these survive a restart when the ``secret`` does."""
+    """Makes temporary GRUUs and reads temporary ones; these survive a restart when the ``secret`` does."""
 
     def __init__(self, secret: bytes) -> None:
         self._cipher = AESGCM(hmac.digest(secret, b"temporary gruu", "sha256"))
 
     def parameters(self, binding: Binding) -> str:
         """The Contact parameters that tell a phone its GRUUs (5.2), a new temporary one each time; "" without any."""
-        instance = binding.instance
-        has_brackets = instance[:1] == "<" and instance[-1:] == ">" and 2 < len(instance) <= _LONGEST_INSTANCE
-        if not has_brackets or not instance.isascii() or not binding.gruu:
+        public = public_gruu(binding)
+        if not public:
             return ""
-        public, temporary = self.public(binding.aor, instance), self.temporary(binding.aor, instance, binding.gruu)
+        temporary = self.temporary(binding.aor, binding.instance, binding.gruu)
         return f";pub-gruu={quote(public)};temp-gruu={quote(temporary)}"
-
-    def public(self, aor: str, instance: str) -> str:
-        """The address of record with the instance-id, which stands in angle brackets, in its ``gr`` parameter (A.1)."""
-        return str(attrs.evolve(parse_uri(aor), parameters={"gr": instance[1:-1]}))
 
     def temporary(self, aor: str, instance: str, epoch: str) -> str:
         """A URI that nobody else can read; never the same twice."""

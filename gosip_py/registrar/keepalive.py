@@ -164,7 +164,7 @@ class Options:
         self._waiting.discard(contact)
         if response is not None:
             self._unanswered.pop(contact, None)
-        elif self._location.holds(contact):
+        elif self._location.holds(contact) and _needs_pings(contact):
             self._count(contact)
 
     def _count(self, contact: Contact) -> None:

@@ -33,6 +33,7 @@ from gosip_py.transport.via import DEFAULT_PORTS, bare_host
 __all__ = ["BindingSource", "BindingWriter", "Contact", "Location"]
 
 SWEEP_SECONDS = 1.0
+_WEBSOCKETS = ("WS", "WSS")
 
 
 class BindingWriter(Protocol):
@@ -100,8 +101,13 @@ class Contact:
 
     @property
     def is_reachable(self) -> bool:
-        """Whether a request may be sent: to a binding of one flow only while that flow stands (RFC 5626 7)."""
-        return not (self.is_cut_off and self.binding.flow and not self.binding.path)
+        """Whether a request may be sent: to a binding of one flow only while that flow stands (RFC 5626 7).
+
+        So it is with every WebSocket: nobody opens a connection to a page in a browser (RFC 7118 4.1).
+        """
+        binding = self.binding
+        is_of_one_flow = bool(binding.flow) or binding.transport in _WEBSOCKETS
+        return not (is_of_one_flow and not binding.path and self.is_cut_off)
 
     @property
     def stays_on_flow(self) -> bool:
@@ -275,7 +281,8 @@ class Location:
     def flow_failed(self, flow: Flow) -> None:
         """A connection is gone. Its contacts stay until they expire, and are reached at their own addresses.
 
-        But what was registered for that very flow is gone with it (RFC 5626 7), unless it ended at a proxy on the way.
+        But what was registered for that very flow, or from a browser, is gone with it (RFC 5626 7), unless the flow
+        ended at a proxy on the way.
         """
         for contact in self._by_flow.pop(flow, ()):
             contact.flow = None
@@ -327,14 +334,18 @@ class Location:
         """Take in what ``source`` kept, but for who registered meanwhile; how many contacts that were.
 
         A flow that was a connection does not survive; its binding stays unreachable, and keeps the temporary GRUUs of
-        its phone valid until that registers again.
+        its phone valid until that registers again. A page in a browser without any is dropped.
         """
         restored = 0
         for binding in await source.load_all(now):
             key = binding.key
             if any(contact.key == key for contact in self._contacts.get(binding.aor, ())):
                 continue
-            self._insert(Contact(_slim(binding), None))
+            contact = Contact(_slim(binding), None)
+            if binding.transport in _WEBSOCKETS and not contact.is_reachable and not binding.gruu:
+                self._writer.put(key, key)
+                continue
+            self._insert(contact)
             restored += 1
         self.log.info("{count} registrations restored", count=restored)
         return restored

@@ -60,7 +60,8 @@ class Server(Service):
     def startService(self) -> None:
         """Begin to open the parts; "gosip is ready" is logged when all are."""
         Service.startService(self)
-        self._opening = Deferred.fromCoroutine(self._open()).addErrback(self._give_up)
+        self._opening = Deferred.fromCoroutine(self._open())
+        _ = self._opening.addErrback(self._give_up)
 
     def stopService(self) -> Deferred[None]:
         """Let calls end for a while, then close everything. Fires when the last file is closed."""
@@ -100,7 +101,7 @@ class Server(Service):
 
     def _give_up(self, fault: Failure) -> None:
         """Say why the start failed, and let the process end with an exit code that says so too."""
-        if self._opening is None or not self.running:
+        if not self.running:
             return
         if fault.check(StartFailed, OSError, DatabaseUnavailable, MigrationError, CertificateUnusable):
             self.log.critical("gosip cannot start: {reason}", reason=str(fault.value))
@@ -108,13 +109,16 @@ class Server(Service):
             self.log.failure("gosip cannot start", fault)
         # twistd has no way to tell that a service failed: its exit code is 0 whatever happened.
         atexit.register(_exit_with_failure)
-        self._ground.reactor.stop()
+        # At once, or when the reactor has begun: what fails before the first wait fails before that.
+        self._ground.reactor.callWhenRunning(self._ground.reactor.stop)
 
     def reload(self) -> None:
         """Begin to read again what may change under a running server: the certificate, the users and devices."""
         _ = self._ground.background.start("reload", self._reload())
 
     async def _reload(self) -> None:
+        if not self._is_open:
+            return  # everything is being read for the first time, or not needed any more
         self._sip.reload()
         await self._people.directory.load()
 

@@ -72,6 +72,8 @@ _WARNING = re.compile(r'([0-9]{3})[ \t]++([^ \t",]++)[ \t]++("(?:[^"\\]++|\\.)*+
 _TIMESTAMP = re.compile(r"([0-9]++(?:\.[0-9]*+)?)(?:[ \t]++([0-9]*+(?:\.[0-9]*+)?))?\Z")
 _VERSION = re.compile(r"[0-9]{1,5}\.[0-9]{1,5}\Z")
 _RACK = re.compile(r"([0-9]++)[ \t]++([0-9]++)[ \t]++([A-Za-z0-9\-.!%*_+`'~]++)\Z")
+# A Session-Expires as nearly everybody writes it.
+_PLAIN_SESSION_EXPIRES = re.compile(r"([0-9]{1,9})(?:;refresher=(ua[cs]))?\Z")
 _CALL_ID = re.compile(r"""[A-Za-z0-9\-.!%*_+`'~()<>:\\"/\[\]?{}]++(?:@[A-Za-z0-9\-.!%*_+`'~()<>:\\"/\[\]?{}]++)?\Z""")
 _COMMENT_STEP = re.compile(r"[^()\\]++|\\.|[()]", re.DOTALL)
 _DATE = re.compile(
@@ -248,6 +250,9 @@ class SessionExpires:
 
 
 def parse_session_expires(text: str) -> SessionExpires:
+    match = _PLAIN_SESSION_EXPIRES.match(text)
+    if match is not None:
+        return SessionExpires(int(match[1]), match[2] or "")
     plain = parse_delta_seconds(text)
     refresher = ""
     if "refresher" in plain.parameters:

@@ -115,9 +115,10 @@ def parse_parameters(text: str) -> Parameters:
     parameters: Parameters = {}
     if '"' not in text and " " not in text and "\t" not in text:
         for piece in text.split(";"):
-            name, equals, value = piece.partition("=")
-            if name and (name := name.lower()) not in parameters:
-                parameters[name] = value if equals else None
+            if piece:
+                name, equals, value = piece.partition("=")
+                if name and (name := name.lower()) not in parameters:
+                    parameters[name] = value if equals else None
         return parameters
     for piece in split_outside_quotes(text):
         name, equals, value = piece.partition("=")

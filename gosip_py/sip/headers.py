@@ -13,6 +13,7 @@ import attrs
 
 from gosip_py.sip.errors import ParseError
 from gosip_py.sip.grammar import Parameters, is_token, parse_digits, parse_parameters, quote, unquote, write_parameters
+from gosip_py.sip.names import METHODS
 from gosip_py.sip.uri import Uri, parse_uri
 
 __all__ = ["Address", "CSeq", "ForeignVia", "Via", "parse_address", "parse_cseq", "parse_via", "read_tag"]
@@ -162,6 +163,9 @@ def _display_tokens(text: str) -> str:
 
 
 def parse_cseq(value: str) -> CSeq:
+    digits, _, method = value.partition(" ")
+    if method in METHODS and len(digits) < 10 and digits.isascii() and digits.isdigit():
+        return CSeq(int(digits), method)
     match = _CSEQ.match(value)
     if match is None:
         raise ParseError("CSeq is not a number and a method")
@@ -174,5 +178,9 @@ def read_tag(value: str) -> str:
     if '"' in value:
         return parse_address(value).tag
     tail = value[value.rfind(">") + 1 :] if "<" in value else value
+    if not tail:
+        return ""
+    if tail[:5] == ";tag=" and tail.isascii() and tail[5:].isalnum():
+        return tail[5:]  # what nearly everybody writes
     match = _TAG.search(tail)
     return match[1] if match is not None else ""

@@ -21,13 +21,20 @@ __all__ = ["Message", "Request", "Response"]
 _M = TypeVar("_M", bound="Message")
 
 
-_REMEMBERED = {"via": "_top_via", "cseq": "_cseq", "call-id": "_call_id", "from": "_from_tag", "to": "_to_tag"}
+# What was decoded of a header, and is not true any more when it changes.
+_REMEMBERED = {
+    "via": ("_top_via",),
+    "cseq": ("_cseq",),
+    "call-id": ("_call_id",),
+    "from": ("_from", "_from_tag"),
+    "to": ("_to_tag",),
+}
 
 
 class Message:
     """What requests and responses share. ``names`` and ``lines`` are parallel."""
 
-    __slots__ = ("_call_id", "_cseq", "_from_tag", "_to_tag", "_top_via", "body", "lines", "names")
+    __slots__ = ("_call_id", "_cseq", "_from", "_from_tag", "_to_tag", "_top_via", "body", "lines", "names")
 
     def __init__(self, names: list[str], lines: list[str], body: bytes = b"") -> None:
         self.names = names
@@ -36,6 +43,7 @@ class Message:
         self._top_via: Via | None = None
         self._cseq: CSeq | None = None
         self._call_id: str | None = None
+        self._from: Address | None = None
         self._from_tag: str | None = None
         self._to_tag: str | None = None
 
@@ -54,11 +62,12 @@ class Message:
         if name not in names:
             return None
         line = self.lines[names.index(name)]
-        value = line[line.index(":") + 1 :].strip(" \t")
-        return _value_of(line) if "\n" in value else value
+        return line.partition(":")[2].strip(" \t") if "\n" not in line else _value_of(line)
 
     def values(self, name: str) -> list[str]:
         """The values of all headers with this canonical name, in order, split at commas where it allows several."""
+        if name not in self.names:
+            return []
         found = [_value_of(line) for line_name, line in zip(self.names, self.lines, strict=True) if line_name == name]
         if name not in COMMA_SEPARATED:
             return found
@@ -72,14 +81,15 @@ class Message:
 
     def has_token(self, name: str, token: str) -> bool:
         """Whether ``token`` stands, in any case, among the values (Require, Supported, Allow)."""
-        return name in self.names and token.lower() in (value.lower() for value in self.values(name))
+        return name in self.names and token.lower() in [value.lower() for value in self.values(name)]
 
     def require(self, name: str) -> str:
         """As ``value``, but ParseError when the header is missing."""
-        value = self.value(name)
-        if value is None:
-            raise ParseError(f"{wire_name(name)} is missing")
-        return value
+        try:
+            line = self.lines[self.names.index(name)]
+        except ValueError:
+            raise ParseError(f"{wire_name(name)} is missing") from None
+        return line.partition(":")[2].strip(" \t") if "\n" not in line else _value_of(line)
 
     @property
     def top_via(self) -> Via:
@@ -122,9 +132,30 @@ class Message:
             tag = self._to_tag = read_tag(self.require("to"))
         return tag
 
+    def ids(self) -> tuple[str, str, str]:
+        """Call-ID, From tag and To tag, as `call_id`, `from_tag` and `to_tag` tell each of them (RFC 3261 12)."""
+        call_id, from_tag, to_tag = self._call_id, self._from_tag, self._to_tag
+        if call_id is None:
+            call_id = self._call_id = self.require("call-id")
+        if from_tag is None:
+            from_tag = self._from_tag = read_tag(self.require("from"))
+        if to_tag is None:
+            to_tag = self._to_tag = read_tag(self.require("to"))
+        return call_id, from_tag, to_tag
+
+    def is_about(self, request: Request) -> bool:
+        """Whether Call-ID, From tag and CSeq number are those of ``request``; ParseError as in `ids`."""
+        ours, theirs = self.ids(), request.ids()
+        if ours[0] != theirs[0] or ours[1] != theirs[1]:
+            return False
+        return (self._cseq or self.cseq).number == (request._cseq or request.cseq).number
+
     @property
     def from_(self) -> Address:
-        return parse_address(self.require("from"))
+        address = self._from
+        if address is None:
+            address = self._from = parse_address(self.require("from"))
+        return address
 
     @property
     def to(self) -> Address:
@@ -180,7 +211,8 @@ class Message:
         if name not in names:
             return None
         at = names.index(name)
-        self._forget(name)
+        if name in _REMEMBERED:
+            self._forget(name)
         value = _value_of(self.lines[at])
         if "," in value and len(elements := split_commas(value)) > 1:
             self.lines[at] = f"{wire_name(name)}: {', '.join(elements[1:])}"
@@ -194,9 +226,8 @@ class Message:
         self.lines[:] = [self.lines[i] for i in kept]
 
     def _forget(self, name: str) -> None:
-        """What was decoded of this header is not true any more."""
-        if name in _REMEMBERED:
-            setattr(self, _REMEMBERED[name], None)
+        for decoded in _REMEMBERED.get(name, ()):
+            setattr(self, decoded, None)
 
     # -- writing ----------------------------------------------------------------------------------------------------
 
@@ -230,7 +261,11 @@ class Request(Message):
         body: bytes = b"",
         version: str = "SIP/2.0",
     ) -> None:
-        Message.__init__(self, names, lines, body)
+        # Not by way of Message: another call would be a tenth of what it takes to read a message.
+        self.names = names
+        self.lines = lines
+        self.body = body
+        self._top_via = self._cseq = self._call_id = self._from = self._from_tag = self._to_tag = None
         self.method = method
         self.uri_text = uri_text
         self.version = version
@@ -275,7 +310,10 @@ class Response(Message):
     __slots__ = ("reason", "status")
 
     def __init__(self, status: int, reason: str, names: list[str], lines: list[str], body: bytes = b"") -> None:
-        Message.__init__(self, names, lines, body)
+        self.names = names  # as in Request
+        self.lines = lines
+        self.body = body
+        self._top_via = self._cseq = self._call_id = self._from = self._from_tag = self._to_tag = None
         self.status = status
         self.reason = reason
 
@@ -311,6 +349,7 @@ def _carry(source: Message, twin: _M) -> _M:
     twin._top_via = source._top_via
     twin._cseq = source._cseq
     twin._call_id = source._call_id
+    twin._from = source._from
     twin._from_tag = source._from_tag
     twin._to_tag = source._to_tag
     return twin

@@ -67,8 +67,9 @@ def content_length(message: Message) -> int:
     ParseError when it is missing, no number, too large, or given twice with different values.
     """
     names = message.names
-    if names.count("content-length") == 1:
-        digits = message.lines[names.index("content-length")].partition(":")[2].strip(" \t")
+    at = names.index("content-length") if "content-length" in names else len(names)
+    if at < len(names) and "content-length" not in names[at + 1 :]:
+        digits = message.lines[at].partition(":")[2].strip(" \t")
         if len(digits) < 5 and digits.isascii() and digits.isdigit():
             return int(digits)
     elif len(set(message.values("content-length"))) > 1:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from gosip_py.store.devices import Devices
 from gosip_py.store.listing import Stamp
+from gosip_py.store.prefixes import NumberPrefixes
 from gosip_py.store.records import Device, User
 from gosip_py.store.users import Users
 
@@ -23,6 +24,7 @@ class Directory:
         self._device: dict[int, Device] = {}
         self._by_username: dict[str, Device] = {}
         self._owned: dict[int, tuple[Device, ...]] = {}
+        self._prefixes = NumberPrefixes()
         self._stamp: tuple[Stamp, Stamp] | None = None
         self._changes = 0
 
@@ -49,6 +51,11 @@ class Directory:
         for device in devices:
             owned.setdefault(device.user_id, []).append(device)
         self._owned = {user_id: tuple(theirs) for user_id, theirs in owned.items()}
+        self._prefixes = NumberPrefixes()
+        for user in self._user.values():
+            self._prefixes.add(user.login)
+        for device in self._device.values():
+            self._prefixes.add(device.username)
 
     async def follow(self) -> bool:
         """Read everything again if another process changed something since; whether that was so."""
@@ -76,6 +83,10 @@ class Directory:
     def device_by_username(self, username: str) -> Device | None:
         """The device that authenticates under exactly this name."""
         return self._by_username.get(username)
+
+    def is_incomplete(self, dialled: str) -> bool:
+        """Whether a login or the name of a device is longer, and begins with these digits."""
+        return dialled in self._prefixes
 
     def devices_of(self, user_id: int) -> tuple[Device, ...]:
         """The devices of a user, by id."""
@@ -105,6 +116,7 @@ class Directory:
         """Take over a user as the store now has it."""
         self._changes += 1
         self._forget_login(self._user.get(user.id))
+        self._prefixes.add(user.login)
         self._user[user.id] = user
         self._by_login[user.login.casefold()] = user
 
@@ -113,6 +125,7 @@ class Directory:
         self.forget_device(device.id)
         self._device[device.id] = device
         self._by_username[device.username] = device
+        self._prefixes.add(device.username)
         owned = (*self.devices_of(device.user_id), device)
         self._owned[device.user_id] = tuple(sorted(owned, key=lambda each: each.id))
 
@@ -125,8 +138,11 @@ class Directory:
 
     def _forget_login(self, user: User | None) -> None:
         """Drop the login that a user had, unless somebody else has it by now."""
-        login = user.login.casefold() if user else ""
-        if user and self._by_login.get(login, user).id == user.id:
+        if user is None:
+            return
+        self._prefixes.remove(user.login)
+        login = user.login.casefold()
+        if self._by_login.get(login, user).id == user.id:
             self._by_login.pop(login, None)
 
     def forget_device(self, device_id: int) -> None:
@@ -135,7 +151,9 @@ class Directory:
         device = self._device.pop(device_id, None)
         if device is None:
             return
-        self._by_username.pop(device.username, None)
+        self._prefixes.remove(device.username)
+        if self._by_username.get(device.username, device).id == device_id:  # unless another has the name by now
+            self._by_username.pop(device.username, None)
         left = tuple(each for each in self.devices_of(device.user_id) if each.id != device_id)
         if left:
             self._owned[device.user_id] = left

@@ -10,6 +10,7 @@ once.
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -176,6 +177,8 @@ class Authenticator:
             raise ValueError("at least one algorithm is offered")
         self._source = source
         self._realm = realm
+        name = re.escape(realm)
+        self._of_our_realm = re.compile(rf'(?i:realm)[ \t]*+=[ \t]*+(?:"{name}"|{name}[ \t]*+(?:,|\Z))')
         self._nonces = nonces
         self._failures = metrics.auth_failures
         self._seconds = seconds
@@ -237,7 +240,7 @@ class Authenticator:
     def strip(self, request: Request) -> None:
         """Take the Proxy-Authorization that was for us out of ``request``, before it is sent on (22.3)."""
         values = request.values("proxy-authorization")
-        others = [value for value in values if f'realm="{self._realm}"' not in value]
+        others = [value for value in values if self._of_our_realm.search(value) is None]
         if len(others) < len(values):
             request.remove("proxy-authorization")
             for value in others:

@@ -9,7 +9,7 @@ from gosip_py.sip.message import Message, Request, Response
 from gosip_py.transaction.index import TransactionIndex
 from gosip_py.transaction.machines import INVITE_CLIENT, NON_INVITE_CLIENT, Effect, Signal, State
 from gosip_py.transaction.matching import client_key
-from gosip_py.transaction.transaction import SHARED_EFFECTS, Perform, Transaction
+from gosip_py.transaction.transaction import SHARED_EFFECTS, Perform, Rows, Transaction, performed
 from gosip_py.transaction.user import ClientOwner, Failure
 from gosip_py.transport.flow import Flow
 
@@ -30,14 +30,15 @@ class ClientTransaction(Transaction):
 
     __slots__ = ("_reason", "branch", "owner")
 
-    _effects: ClassVar[dict[Effect, Perform]]
+    _invite_rows: ClassVar[Rows]
+    _other_rows: ClassVar[Rows]
 
     def __init__(
         self, index: TransactionIndex, request: Request, flow: Flow, branch: str, owner: ClientOwner | None
     ) -> None:
-        machine = INVITE_CLIENT if request.method == "INVITE" else NON_INVITE_CLIENT
+        rows = self._invite_rows if request.method == "INVITE" else self._other_rows
         key = client_key(request.method, branch)
-        Transaction.__init__(self, index, machine, key, request, flow)
+        Transaction.__init__(self, index, rows, key, request, flow)
         self.owner = owner
         self.branch = branch
         self._reason: str | None = None
@@ -66,13 +67,10 @@ class ClientTransaction(Transaction):
 
     def _compare(self, response: Response) -> None:
         request = getattr(self, "request", None)
-        if request is not None and (
-            response.call_id != request.call_id
-            or response.from_tag != request.from_tag
-            or response.cseq.number != request.cseq.number
-        ):
+        if request is None:
+            response.ids()
+        elif not response.is_about(request):
             raise ParseError("Call-ID, From tag or CSeq of the response are not those of the request", 0, response)
-        _ = response.to_tag
 
     def cancel(self, reason: str | None = None) -> None:
         """Cancel an INVITE (9.1): after a provisional response, not at all after the final one, and at most once.
@@ -169,7 +167,7 @@ def _transport_error(transaction: ClientTransaction, _message: object) -> None:
     transaction._fail(Failure.TRANSPORT)
 
 
-ClientTransaction._effects = SHARED_EFFECTS | {
+_EFFECTS: dict[Effect, Perform] = SHARED_EFFECTS | {
     Effect.SEND: _send,
     Effect.SEND_ACK: _send_ack,
     Effect.SEND_CANCEL: _send_cancel,
@@ -177,3 +175,5 @@ ClientTransaction._effects = SHARED_EFFECTS | {
     Effect.TIMEOUT: _time_out,
     Effect.TRANSPORT_ERROR: _transport_error,
 }
+ClientTransaction._invite_rows = performed(INVITE_CLIENT, _EFFECTS)
+ClientTransaction._other_rows = performed(NON_INVITE_CLIENT, _EFFECTS)

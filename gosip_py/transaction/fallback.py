@@ -24,8 +24,8 @@ class Fallback:
     """
 
     def __init__(self) -> None:
-        self._younger: dict[str, float | None] = {}
-        self._older: dict[str, float | None] = {}
+        self._younger: dict[int, float | None] = {}
+        self._older: dict[int, float | None] = {}
         self._turned_at = 0.0
 
     def __len__(self) -> int:
@@ -53,7 +53,10 @@ class Fallback:
             self._turned_at = now
 
 
-def _sender(request: Request) -> str:
-    """Where a request comes from and in whose name: what stays the same when a phone tries again."""
+def _sender(request: Request) -> int:
+    """Where a request comes from and in whose name: what stays the same when a phone tries again.
+
+    As a hash: both may be long, and anybody may send them.
+    """
     via = request.top_via
-    return f"{via.parameters.get('received') or via.host} {request.from_.uri_text}"
+    return hash((via.parameters.get("received") or via.host, request.from_.uri_text))

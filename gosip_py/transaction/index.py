@@ -29,10 +29,10 @@ class TransactionIndex:
     """The tables of one transaction layer.
 
     ``servers`` and ``clients`` are keyed by what the matching rules compare (see matching.py); ``old_acks`` finds an
-    INVITE without a branch by its ACK. ``by_flow`` holds whoever wants to hear that a flow failed; ``merging`` the
-    requests that a UAS took. ``settled`` are those whose final
-    response was just sent, and whose request goes when the user is through with it. ``lengths`` are those of the timers
-    over unreliable and over reliable transports.
+    INVITE without a branch by its ACK. ``by_flow`` holds whoever wants to hear that a flow failed, the oldest first;
+    ``merging`` the requests that a UAS took. ``settled`` are those whose final response was just sent, and whose
+    request goes when the user is through with it. ``lengths`` are those of the timers over unreliable and over reliable
+    transports.
     """
 
     __slots__ = (
@@ -60,7 +60,7 @@ class TransactionIndex:
         self.old_acks: dict[str, ServerTransaction] = {}
         self.merging: dict[str, ServerTransaction] = {}
         self.settled: list[ServerTransaction] = []
-        self.by_flow: dict[Flow, set[Transaction]] = {}
+        self.by_flow: dict[Flow, dict[Transaction, None]] = {}
 
     def __len__(self) -> int:
         """How many transactions are in flight."""
@@ -74,14 +74,14 @@ class TransactionIndex:
         """Have ``transaction`` told when ``flow`` fails."""
         watching = self.by_flow.get(flow)
         if watching is None:
-            self.by_flow[flow] = {transaction}
+            self.by_flow[flow] = {transaction: None}
         else:
-            watching.add(transaction)
+            watching[transaction] = None
 
     def unwatch(self, flow: Flow, transaction: Transaction) -> None:
         watching = self.by_flow.get(flow)
         if watching is not None:
-            watching.discard(transaction)
+            watching.pop(transaction, None)
             if not watching:
                 del self.by_flow[flow]
 

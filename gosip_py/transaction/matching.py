@@ -46,7 +46,7 @@ def client_key(method: str, branch: str) -> str:
 
 def response_key(response: Response) -> str:
     """The key of the client transaction that a response belongs to. ParseError when Via or CSeq cannot be read."""
-    return f"{response.cseq.method} {response.top_via.branch}"
+    return f"{response.cseq.method} {response.top_via.parameters.get('branch') or ''}"
 
 
 def merge_key(request: Request) -> str:

@@ -104,6 +104,10 @@ class Sender:
 
     def send_stateless(self, request: Request, target: Target) -> None:
         """Send ``request`` once: the ACK of a 2xx. Nobody hears whether it arrived."""
+        flow = target.flow
+        if flow is not None and flow.is_open:
+            self.layer.send_stateless(request, flow)
+            return
 
         def send(hops: Hops) -> None:
             if hops:
@@ -197,7 +201,9 @@ class Sending:
         request = self.request
         self._hop = hop
         self._has_response = False
-        flow = self.sender.flow_to(hop, _size_of(request), may_upgrade)
+        flow = hop.flow
+        if flow is None or not flow.is_open:
+            flow = self.sender.flow_to(hop, _size_of(request), may_upgrade)
         self._is_upgraded = may_upgrade and flow.transport != hop.transport
         if self._is_upgraded or self._ahead:
             request = request.copy()  # kept clean for another try
@@ -288,13 +294,20 @@ class Errand(Sending):
 
     def received(self, response: Response) -> None:
         if response.status >= 200:
-            self._then(response)
+            # RFC 3261 8.1.3.3: with a second Via it was meant for somebody else
+            self._then(response if _has_one_via(response) else None)
 
     def unanswered(self, status: int, text: str) -> None:
         self._then(None)
 
     def has_time(self) -> bool:
         return True
+
+
+def _has_one_via(response: Response) -> bool:
+    """Whether there is but one value, which was read when the response was matched; others might not be readable."""
+    names = response.names
+    return names.count("via") == 1 and "," not in response.lines[names.index("via")]
 
 
 def _retry_after(response: Response) -> float:

@@ -6,13 +6,14 @@ from collections.abc import Iterable
 from typing import ClassVar
 
 from gosip_py.sip.errors import ParseError
+from gosip_py.sip.headers import Via
 from gosip_py.sip.ids import new_tag
 from gosip_py.sip.message import Message, Request, Response
 from gosip_py.sip.reply import explain, reply
 from gosip_py.transaction.index import TransactionIndex
 from gosip_py.transaction.machines import INVITE_SERVER, NON_INVITE_SERVER, Effect, Signal, State
 from gosip_py.transaction.matching import has_cookie, old_ack_key
-from gosip_py.transaction.transaction import SHARED_EFFECTS, Perform, Transaction
+from gosip_py.transaction.transaction import SHARED_EFFECTS, Perform, Rows, Transaction, performed
 from gosip_py.transaction.user import Failure, ServerOwner
 from gosip_py.transport.flow import Flow
 
@@ -30,16 +31,18 @@ class ServerTransaction(Transaction):
     came from, ``status`` the code that was sent last (0 before the first).
     """
 
-    __slots__ = ("_answering", "_merge_key", "_old_ack_key", "_to_tag", "owner", "status")
+    __slots__ = ("_answering", "_merge_key", "_old_ack_key", "_to_tag", "_via", "owner", "status")
 
-    _effects: ClassVar[dict[Effect, Perform]]
+    _invite_rows: ClassVar[Rows]
+    _other_rows: ClassVar[Rows]
 
     def __init__(self, index: TransactionIndex, key: str, request: Request, flow: Flow) -> None:
-        machine = INVITE_SERVER if request.method == "INVITE" else NON_INVITE_SERVER
-        Transaction.__init__(self, index, machine, key, request, flow)
+        rows = self._invite_rows if request.method == "INVITE" else self._other_rows
+        Transaction.__init__(self, index, rows, key, request, flow)
         self.owner: ServerOwner | None = None
         self.status = 0
         self._answering: Flow | None = None
+        self._via: Via | None = None
         self._to_tag = ""
         self._merge_key = ""
         self._old_ack_key = ""
@@ -69,14 +72,28 @@ class ServerTransaction(Transaction):
     ) -> None:
         """As `reply`, keeping nothing: the answer to a retransmission is made anew, with the same To tag (8.2.7).
 
-        For challenges, which anybody may ask for. An INVITE is answered as ever: its refusal is followed by an ACK.
+        For challenges, which anybody may ask for. An INVITE is kept, for its refusal is followed by an ACK.
         """
         if self.method != "INVITE" and not self._to_tag and not _tag_of(self.request):
             # Nobody outside knows the seed of hash().
             self._to_tag = f"{hash(self._key) & _TAG_MASK:016x}"
-        self.reply(status, reason, explanation, headers)
+        self.reply_once(status, reason, explanation, headers)
         if self.method != "INVITE":
             self.end()
+
+    def reply_once(
+        self, status: int, reason: str = "", explanation: str = "", headers: Iterable[tuple[str, str]] = ()
+    ) -> None:
+        """As `reply`, with a refusal that is repeated only for who repeats the request.
+
+        Else each INVITE with a forged address would send many responses there (26.3.2.4). After a 100, which ends the
+        repeating of the INVITE, it is a `reply`.
+        """
+        was_silent = self.status == 0
+        self.reply(status, reason, explanation, headers)
+        if was_silent and self._repeating is not None:
+            self._repeating.cancel()
+            self._repeating = None
 
     def receive_unseen(self) -> None:
         """Take a CANCEL, which the layer answers and the TU never sees as a transaction.
@@ -158,6 +175,16 @@ class ServerTransaction(Transaction):
             self._index.old_acks[self._old_ack_key] = self
         if response.status < 300:
             self._sent = b""  # RFC 6026 7.1: retransmissions of a 2xx are the TU's
+            if self.flow.is_reliable:
+                self._via = self.request.top_via
+
+    def _way(self) -> Flow:
+        """Where responses go: another connection when the one before is gone (RFC 3261 18.2.2)."""
+        way = self._answering
+        if way is None or (not way.is_open and self.status < 200):
+            return self.flow.answering(self.request.top_via)
+        # A 2xx is repeated until its ACK comes (13.3.1.4), and by now the request may have been dropped.
+        return way if way.is_open or self._via is None else self.flow.answering(self._via)
 
 
 def _tag_of(message: Message) -> str:
@@ -177,8 +204,8 @@ def _trying(request: Request) -> Response:
 
 def _send(transaction: ServerTransaction, response: Response) -> None:
     way = transaction._answering
-    if way is None or not (way.is_open or transaction.status >= 200):
-        way = transaction._answering = transaction.flow.answering(transaction.request.top_via)
+    if way is None or not way.is_open:
+        way = transaction._answering = transaction._way()
     transaction._sent = data = response.to_bytes()
     way.send(data)
     if transaction.status < 200:
@@ -221,7 +248,7 @@ def _transport_error(transaction: ServerTransaction, _message: object) -> None:
     transaction._fail(Failure.TRANSPORT)
 
 
-ServerTransaction._effects = SHARED_EFFECTS | {
+_EFFECTS: dict[Effect, Perform] = SHARED_EFFECTS | {
     Effect.SEND: _send,
     Effect.RESEND: _resend,
     Effect.SEND_TRYING: _send_trying,
@@ -230,3 +257,5 @@ ServerTransaction._effects = SHARED_EFFECTS | {
     Effect.TIMEOUT: _time_out,
     Effect.TRANSPORT_ERROR: _transport_error,
 }
+ServerTransaction._invite_rows = performed(INVITE_SERVER, _EFFECTS)
+ServerTransaction._other_rows = performed(NON_INVITE_SERVER, _EFFECTS)

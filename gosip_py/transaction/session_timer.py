@@ -24,6 +24,9 @@ REFRESHING = frozenset(("INVITE", "UPDATE"))
 TIMER = "timer"
 """The option tag (RFC 4028 12.3)."""
 
+# Where a request says anything about timers: looked for at once, for most say nothing.
+_INTERVALS = frozenset(("min-se", "session-expires"))
+_ABILITIES = frozenset(("require", "supported"))
 _DEFAULT_MIN_SE = 90  # RFC 4028 5: what an absent Min-SE stands for
 
 
@@ -75,12 +78,9 @@ def session_timer(policy: SessionTimerPolicy) -> Check:
     def refuse(request: Request) -> Refusal | None:
         if request.method not in REFRESHING:
             return None
-        names = request.names
         if policy.mode == "require" and not _supports(request) and not request.to_tag:
             return _EXTENSION_REQUIRED
-        if "session-expires" in names or "min-se" in names:
-            return _refuse_interval(policy, request)
-        return None
+        return None if _INTERVALS.isdisjoint(request.names) else _refuse_interval(policy, request)
 
     return Check(Stage.SESSION_TIMER, pass_all if policy.mode == "off" else refuse)
 
@@ -131,8 +131,8 @@ def ask(policy: SessionTimerPolicy, copy: Request) -> Asked | None:
     """
     if policy.mode == "off" or copy.method not in REFRESHING:
         return None
-    expires, least = _read(copy) if "session-expires" in copy.names or "min-se" in copy.names else (None, None)
-    is_known = _supports(copy)
+    expires, least = (None, None) if _INTERVALS.isdisjoint(copy.names) else _read(copy)
+    is_known = not _ABILITIES.isdisjoint(copy.names) and _supports(copy)
     # A policy that allows less than the RFC does not raise anybody to the RFC's default.
     floor = least.seconds if least is not None else min(_DEFAULT_MIN_SE, policy.min_se)
     if not is_known and _needs_min_se(policy, expires, least, floor):
@@ -165,9 +165,12 @@ def agree(asked: Asked | None, response: Response) -> None:
     if asked is None or not asked.is_known or "session-expires" in response.names:
         return
     response.add("session-expires", f"{asked.seconds};refresher=uac")
-    required = response.values("require")
-    if TIMER not in (token.lower() for token in required):
-        response.set("require", ", ".join((*required, TIMER)))
+    try:
+        is_required = response.has_token("require", TIMER)
+    except ParseError:
+        is_required = False
+    if not is_required:
+        response.add("require", TIMER)
 
 
 def timer_of(response: Response) -> tuple[int | None, str | None]:

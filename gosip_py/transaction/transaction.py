@@ -11,18 +11,22 @@ from typing import Any, ClassVar, TypeVar
 
 from twisted.logger import Logger
 
+from gosip_py.fsm import Row
 from gosip_py.sip.message import Message, Request
 from gosip_py.transaction.index import TransactionIndex
 from gosip_py.transaction.machines import Effect, Machine, Signal, State
 from gosip_py.transaction.timers import Timer
 from gosip_py.transport.flow import Flow
 
-__all__ = ["SHARED_EFFECTS", "Perform", "Transaction"]
+__all__ = ["SHARED_EFFECTS", "Perform", "Rows", "Transaction", "performed"]
 
 T = TypeVar("T", bound="Transaction")
 
 Perform = Callable[[Any, Any], None]
 """Performs one effect: takes the transaction, and the message that the signal came with (or None)."""
+
+Rows = dict[State, Row[Signal, State, Perform]]
+"""The table of a machine, with whatever performs them in place of the effects."""
 
 _TERMINATED = State.TERMINATED
 
@@ -48,17 +52,15 @@ class Transaction:
     )
 
     log: ClassVar[Logger] = Logger()
-    _effects: ClassVar[dict[Effect, Perform]]
-
     request: Request
 
-    def __init__(self, index: TransactionIndex, machine: Machine, key: str, request: Request, flow: Flow) -> None:
+    def __init__(self, index: TransactionIndex, rows: Rows, key: str, request: Request, flow: Flow) -> None:
         self.request = request
         self.flow = flow
         self.method = request.method
         self._index = index
         self._key = key
-        self._rows = machine.rows
+        self._rows = rows
         self._state = State.INITIAL
         self._sent = b""
         self._timer: Timer | None = None
@@ -81,9 +83,8 @@ class Transaction:
     def step(self, signal: Signal, message: Message | None = None) -> None:
         """Let the machine take ``signal``. For the transaction room only."""
         self._state, effects = self._rows[self._state][signal]
-        perform = self._effects
-        for effect in effects:
-            perform[effect](self, message)
+        for perform in effects:
+            perform(self, message)
 
     def timer_fired(self, kind: int) -> None:
         """A timer of ours: its kind is the signal."""
@@ -126,6 +127,16 @@ class Transaction:
             self._repeating.cancel()
         self._interval = seconds
         self._repeating = self._index.wheel.start(seconds, self, kind)
+
+
+def performed(machine: Machine, effects: dict[Effect, Perform]) -> Rows:
+    """The rows of ``machine`` for transactions that perform ``effects``: looked up once, not at each step."""
+    rows: Rows = {}
+    for state, row in machine.rows.items():
+        rows[state] = Row(row.name, row.state)
+        for signal, (following, todo) in row.items():
+            rows[state][signal] = (following, tuple(effects[effect] for effect in todo))
+    return rows
 
 
 def _resend(transaction: Transaction, _message: object) -> None:

@@ -79,7 +79,7 @@ class Refusal:
 
     def send(self, transaction: ServerTransaction) -> None:
         """Answer the transaction with this refusal; nothing is kept of whoever is only challenged."""
-        answer = transaction.reply_and_forget if self.status in _CHALLENGES else transaction.reply
+        answer = transaction.reply_and_forget if self.status in _CHALLENGES else transaction.reply_once
         answer(self.status, self.reason, self.explanation, self.headers)
 
 

@@ -60,14 +60,12 @@ class TransportCounts:
             metrics.transport_events.read_from(event, partial(getattr, self, event))
 
     def count_received(self, method: str) -> None:
-        self.received.get(method, self.other_received).inc()
+        self.received.get(method, self.other_received).value += 1
 
     def count_sent(self, data: bytes) -> None:
         """Count the message in ``data`` under its method, which in a response only CSeq tells."""
-        cell = self._sent.get(data[: data.find(b" ")])
-        if cell is None:
-            cell = self._sent.get(_method_of(data), self._other_sent)
-        cell.inc()
+        method = _method_of(data) if data[:4] == b"SIP/" else data[: data.find(b" ")]
+        self._sent.get(method, self._other_sent).value += 1
 
 
 def _method_of(data: bytes) -> bytes:

@@ -27,13 +27,15 @@ class Flow:
     ``via_head`` is our Via value up to the branch (``SIP/2.0/UDP 192.0.2.1:5060;rport;branch=``); ``sent_by`` the
     host and port in it; ``record_route`` the value that brings later requests of a dialog back to the same socket
     (``<sip:192.0.2.1:5060;transport=tcp;lr>``). ``identities`` are the SIP domains and user URIs that the verified
-    certificate of a client names (RFC 5922 7.1), empty where nobody showed one.
+    certificate of a client names (RFC 5922 7.1), empty where nobody showed one. ``is_only_way`` says that nothing but
+    this flow reaches the peer: when it is gone, no response can go by another (RFC 7118 5).
     """
 
     __slots__ = ("local", "record_route", "remote", "sent_by", "transport", "via_head")
 
     is_reliable = False
     is_secure = False
+    is_only_way = False
     identities: tuple[str, ...] = ()
 
     transport: str  # "UDP", "TCP", "TLS", "WS", "WSS"
@@ -61,7 +63,7 @@ class Flow:
         raise NotImplementedError
 
 
-@attrs.frozen
+@attrs.frozen(slots=False)  # made for each request, in half the time that slots of a frozen class take
 class Target:
     """Where a request should go: numeric or named host; ``flow`` is tried first while it is open (RFC 5626 5.3).
 

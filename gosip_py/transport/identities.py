@@ -62,7 +62,8 @@ def identities_of(certificate: x509.Certificate) -> SipIdentities:
     # 7.1 item 1: DNS names count if and only if no sip URI names a domain
     domains = [uri.host for uri in uris if not uri.user]
     if not domains:
-        domains = [name.lower().rstrip(".") for name in names.get_values_for_type(x509.DNSName)[:_MOST_NAMES]]
+        found = (name.lower().rstrip(".") for name in names.get_values_for_type(x509.DNSName)[:_MOST_NAMES])
+        domains = [name for name in found if _DNS_NAME.match(name)]  # what looks like a URI must not pass for a user
     users = [f"sip:{escape_user(uri.user)}@{uri.host}" for uri in uris if uri.user]
     addresses = [
         each for each in names.get_values_for_type(x509.IPAddress) if isinstance(each, IPv4Address | IPv6Address)

@@ -42,6 +42,9 @@ class Receiver:
         except Exception:
             self._note_failure(flow)
             return
+        if "content-length" not in message.names:
+            # RFC 3261 16.6 item 9: it may travel on over a stream, where nothing else tells its end.
+            message.add("content-length", str(len(message.body)))
         self.receive(message, flow)
 
     def receive(self, message: Message, flow: Flow) -> None:

@@ -15,7 +15,7 @@ from zope.interface import implementer
 from gosip_py.sip.errors import ParseError
 from gosip_py.sip.uri import Uri
 from gosip_py.transport.addressing import numeric_address
-from gosip_py.transport.flow import Target
+from gosip_py.transport.flow import Flow, Target
 from gosip_py.transport.via import DEFAULT_PORTS, bare_host
 
 __all__ = ["Resolver", "target_of"]
@@ -27,8 +27,10 @@ _MOST_REMEMBERED = 1024
 Addresses = tuple[str, ...]
 
 
-def target_of(uri: Uri, default_transport: str = "") -> Target:
+def target_of(uri: Uri, default_transport: str = "", flow: Flow | None = None) -> Target:
     """What a SIP or SIPS URI asks for (RFC 3263 4.1, 4.2); ``default_transport`` is for one that names none.
+
+    ``flow`` is the one that leads there, if there is one.
 
     What it leaves open stays so: port and transport of a named host may stand in DNS. ParseError when it cannot be
     served.
@@ -44,13 +46,13 @@ def target_of(uri: Uri, default_transport: str = "") -> Target:
     host = bare_host(uri.parameters.get("maddr") or uri.host)
     port = uri.port or 0
     if transport and port:
-        return Target(transport, host, port)
+        return Target(transport, host, port, flow)
     is_numeric = numeric_address(host) is not None
     if not transport and (is_numeric or port):
         transport = "TLS" if is_secure else "UDP"
     if is_numeric:
         port = port or DEFAULT_PORTS[transport]
-    return Target(transport, host, port, None, "", is_secure and not transport)
+    return Target(transport, host, port, flow, "", is_secure and not transport)
 
 
 @attrs.frozen

@@ -42,6 +42,8 @@ class WebSocketFlow(StreamFlow):
 
     __slots__ = ()
 
+    is_only_way = True
+
     def answering(self, via: Via) -> Flow:
         # RFC 7118 5.3: responses can only be sent over the connection of the request
         return self

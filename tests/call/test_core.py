@@ -91,6 +91,19 @@ class ChallengeTests(CoreCase):
         calling.send("INFO", f"Proxy-Authorization: {ours}")
         self.assertNotIn("proxy-authorization", self.bob.request("INFO"))
 
+    @conforms("RFC 3325 5")
+    def test_what_only_trusted_networks_may_say_of_who_they_are(self) -> None:
+        claims = (
+            "P-Asserted-Identity: <sip:boss@example.com>",
+            "Remote-Party-ID: <sip:boss@example.com>;party=calling",
+        )
+        self.admitted("OPTIONS", "sip:bob@example.com", *claims, "P-Preferred-Identity: <sip:alice@example.com>")
+        got = self.bob.request("OPTIONS")
+        self.assertNotIn("p-asserted-identity", got)
+        self.assertNotIn("remote-party-id", got)
+        self.assertIn("p-preferred-identity", got)
+        self.bob.respond(got, 200)
+
     def test_a_wrong_password(self) -> None:
         first = self.desk.ask("MESSAGE")
         self.desk.again(first, self.desk.response(407, "MESSAGE"), password="wrong")
@@ -146,6 +159,13 @@ class TrustTests(SwitchboardCase):
         Phone(self.board, "192.0.2.11", "alice").ask("MESSAGE")
         self.board.run()
         self.assertEqual(self.bob.titles, [])
+
+    @conforms("RFC 3325 5")
+    def test_whoever_is_trusted_may_say_who_they_are(self) -> None:
+        self.alice.ask("OPTIONS", "sip:bob@example.com", "P-Asserted-Identity: <tel:+15550100>")
+        got = self.bob.request("OPTIONS")
+        self.assertEqual(got.value("p-asserted-identity"), "<tel:+15550100>")
+        self.bob.respond(got, 200)
 
     def test_a_trunk_calls_in(self) -> None:
         trunk = self.alice.make("INVITE")

@@ -171,6 +171,17 @@ class RoutingTests(RefusalCase):
         self.refused(404, "MESSAGE", f"sip:nobody@{DOMAIN}")
         self.signed(404, "REGISTER", OURSELVES, to="<sip:alice@elsewhere.example>")
 
+    @conforms("RFC 3261 21.4.22")
+    def test_484(self) -> None:
+        """Overlap dialling: bob has a phone 200, carol one that is called 300; the books know each attempt."""
+        self.refused(484, "INVITE", f"sip:20@{DOMAIN}")
+        self.refused(484, "INVITE", "tel:3-0")
+        self.refused(484, "MESSAGE", f"sip:2@{DOMAIN}")
+        for number in ("21", "2000", "alice-des"):
+            self.refused(404, "INVITE", f"sip:{number}@{DOMAIN}")
+        endings = [(result, code) for result, code, _ in self.board.books.endings]
+        self.assertEqual(endings, [("failed", 484)] * 2 + [("failed", 404)] * 3)
+
     @conforms("RFC 3261 21.4.6", "RFC 3261 8.2.1")
     def test_405(self) -> None:
         self.assert_header(self.refused(405, "MESSAGE", OURSELVES), "allow")

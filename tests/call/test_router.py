@@ -140,6 +140,13 @@ class NobodyTests(RouterCase):
         self.assertEqual(self.find("sip:nobody@example.com"), NotFound("nobody"))
         self.assertEqual(self.find("sip:example.com"), NotFound(""))
 
+    @conforms("RFC 3261 21.4.22")
+    def test_a_number_that_goes_on(self) -> None:
+        for uri in ("sip:20@example.com", "tel:2-0", "sip:20@192.0.2.1:5060"):
+            self.assertEqual(self.find(uri), NotFound("20", is_incomplete=True), uri)
+        for name in ("21", "2000", "alice-des"):
+            self.assertEqual(self.find(f"sip:{name}@example.com"), NotFound(name), name)
+
     def test_elsewhere(self) -> None:
         self.assertEqual(self.find("sip:alice@example.org"), Elsewhere("example.org"))
         self.assertEqual(self.find("sip:alice@192.0.2.1:5070"), Elsewhere("192.0.2.1"))

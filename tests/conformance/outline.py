@@ -37,7 +37,7 @@ RFCS = {
 _OUTLINE = Path(__file__).with_name("outline.txt")
 # Text is indented and headings are not; a table of contents ends in page numbers.
 _HEADING = re.compile(r"([0-9]+(?:\.[0-9]+)*)\.? +(\S.*)\Z")
-_CONTENTS = re.compile(r".*\. ?[0-9]+\Z")
+_CONTENTS = re.compile(r".*(?:\. +|[. ]\. *)[0-9]+\Z")
 
 Outline = dict[int, dict[str, str]]
 

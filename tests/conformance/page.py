@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from tests.conformance.elsewhere import load_reasons
 from tests.conformance.outline import RFCS, load
 from tests.conformance.run import Result
 
@@ -15,8 +16,11 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "conformance.md"
 _HEAD = """\
 # Conformance
 
-Written by `make conformance` from one run of the tests that carry a mark, and from nothing else. A section
-without a test says so: it may be one for user agents, or explain rather than ask for something, or simply lack a test.
+Written by `make conformance` from one run of the tests that carry a mark, and from nothing else.
+
+A section without a test says why. *user agents*: only a phone can do that, or a switch that is one. *informative*: a
+heading, an explanation or an example. *elsewhere*: the matter does not come up here, for the reason given. *none*: it
+is asked of a server like this one, and no test shows it. The table below counts what is shown of what is asked.
 """
 
 _Shown = dict[str, list[Result]]
@@ -36,22 +40,29 @@ def render(results: Sequence[Result]) -> str:
 
 
 def _summary(shown: _Shown) -> Iterator[str]:
+    outline, reasons = load(), load_reasons()
     yield "| RFC | what | sections shown | tests |"
     yield "|---|---|---|---|"
     for rfc, (title, _) in RFCS.items():
-        sections = load()[rfc]
-        covered = [section for section in sections if _name(rfc, section) in shown]
-        tests = {result.test for section in covered for result in shown[_name(rfc, section)]}
-        yield f"| {rfc} | {title} | {len(covered)} of {len(sections)} | {len(tests)} |"
+        names = [_name(rfc, section) for section in outline[rfc]]
+        covered = [name for name in names if name in shown]
+        asked = [name for name in names if name in shown or name not in reasons]
+        tests = {result.test for name in covered for result in shown[name]}
+        yield f"| {rfc} | {title} | {len(covered)} of {len(asked)} | {len(tests)} |"
     yield ""
 
 
 def _table(rfc: int, title: str, shown: _Shown) -> Iterator[str]:
+    reasons = load_reasons()
     yield f"## RFC {rfc}: {title}\n"
     yield "| section | tests | result |"
     yield "|---|---|---|"
     for section, heading in load()[rfc].items():
-        yield _row(f"{section} {heading}", shown.get(_name(rfc, section), []))
+        name = _name(rfc, section)
+        if name in shown or name not in reasons:
+            yield _row(f"{section} {heading}", shown.get(name, []))
+        else:
+            yield f"| {section} {heading} | *{reasons[name]}* | |"
     yield ""
 
 
@@ -71,7 +82,9 @@ def _row(section: str, results: list[Result]) -> str:
         return f"| {section} | none | |"
     bad = [result for result in results if result.outcome != "passed"]
     verdict = "passed" if not bad else ", ".join(f"{_short(result.test)} {result.outcome}" for result in bad)
-    return f"| {section} | {', '.join(f'`{_short(result.test)}`' for result in results)} | {verdict} |"
+    # The same test over another transport is a class of its own, and bears the same name.
+    names = dict.fromkeys(f"`{_short(result.test)}`" for result in results)
+    return f"| {section} | {', '.join(names)} | {verdict} |"
 
 
 def _short(test: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from tests.conformance import conforms
 from tests.end_to_end.books import CALL_SECONDS, LATE, PATIENCE, CallCase
 from tests.end_to_end.phone import Leg, sdp
 from tests.running import until
@@ -56,6 +57,7 @@ class BadAnswerTests(CallCase):
         await self.assert_closed(calling.call_id, "no_answer", 408, "system")
         self.assertEqual(await self.server.bad_messages(), before + 4)
 
+    @conforms("RFC 3261 17.1.3", "RFC 3261 18.1.2")
     async def test_a_2xx_that_is_about_something_else(self) -> None:
         await self.is_not_taken_for_an_answer(200)
 
@@ -75,6 +77,7 @@ class BadAnswerTests(CallCase):
             self.assertEqual(response.status, 408, how)
             await self.assert_closed(calling.call_id, "no_answer", 408, "system")
 
+    @conforms("RFC 3261 12.1.2")
     async def test_a_phone_that_knows_no_tags(self) -> None:
         """As RFC 2543 had it: its dialog has an empty tag (RFC 3261 12.1.2), and either side may end it."""
         for is_callee_first in (False, True):
@@ -100,6 +103,13 @@ class BadAnswerTests(CallCase):
         for calling, _ in pairs:
             await self.assert_closed(calling.call_id, "answered", 200, "system", CALL_SECONDS + LATE)
 
+    async def test_a_route_that_cannot_be_read(self) -> None:
+        """The answer is for the caller, who may make of it what he can."""
+        calling, called = await self.called()
+        called.phone.send(spoil(called.response(200), rb"Record-Route: [^\r]*", b"Record-Route: <sip:a;lr, <sip:b"))
+        await calling.expect(200, "INVITE")
+        await self.assert_closed(calling.call_id, "answered", 200, "system", CALL_SECONDS + LATE)
+
     async def test_a_final_response_after_the_final_response(self) -> None:
         calling, called = await self.called()
         called.respond(486)
@@ -118,6 +128,7 @@ class BadAnswerTests(CallCase):
         row = await self.assert_closed(calling.call_id, "answered", 200, "caller")
         self.assertIsNone(row["ring_ms"])
 
+    @conforms("RFC 3261 13.2.2.4")
     async def test_it_answers_twice_with_different_tags(self) -> None:
         """As a proxy behind it would that forks: two dialogs, one call, which is over with the last of them."""
         calling, called = await self.called()
@@ -162,6 +173,7 @@ class RefusedOverUdpTests(CallCase):
         await calling.refused(487)
         await self.assert_closed(calling.call_id, "cancelled", 487, "caller")
 
+    @conforms("RFC 3261 17.2.1")
     async def test_the_refusal_is_repeated_until_it_is_acknowledged(self) -> None:
         """Both ways: of the callee's each copy is acknowledged again, the caller's is sent again (17.2.1)."""
         calling, called = await self.ringing(await self.phone(), await self.phone())

@@ -14,6 +14,7 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
 
+from tests.conformance import conforms
 from tests.end_to_end.cases import ServerCase
 from tests.end_to_end.phone import Phone, message
 from tests.requirements_gate import require
@@ -162,6 +163,7 @@ class BadInputTests(ServerCase):
 
     # -- UDP ---------------------------------------------------------------------------------------------------------
 
+    @conforms("RFC 3261 18.3", "RFC 3261 21.4.1")
     async def test_datagrams_that_can_be_answered(self) -> None:
         phone = await self.silent_phone()
         bad = list(unparsable(phone))
@@ -171,6 +173,7 @@ class BadInputTests(ServerCase):
             self.assertTrue(answer["warning"], what)
         await self.unharmed(len(bad))
 
+    @conforms("RFC 3261 18.3")
     async def test_a_datagram_with_more_than_its_length_says(self) -> None:
         """The rest is no part of the message (RFC 3261 18.3)."""
         phone = await self.silent_phone()
@@ -196,6 +199,7 @@ class BadInputTests(ServerCase):
 
     # -- TCP ---------------------------------------------------------------------------------------------------------
 
+    @conforms("RFC 3261 18.3")
     async def test_streams_that_can_be_answered(self) -> None:
         phone = await self.silent_phone("tcp")
         waits = ("too long a length", "half a message")  # for the rest, on a connection

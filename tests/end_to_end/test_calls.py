@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.conformance import conforms
 from tests.end_to_end.books import CALL_SECONDS, LATE, PATIENCE, TIMER_C, CallCase
 from tests.end_to_end.phone import Leg
 from tests.running import LOOPBACK, until
@@ -10,6 +11,7 @@ from tests.running import LOOPBACK, until
 class AnsweredTests(CallCase):
     """Calls that were answered."""
 
+    @conforms("RFC 3261 15.1.1", "RFC 3261 16.6")
     async def test_the_caller_hangs_up(self) -> None:
         for transport in ("udp", "tcp"):
             caller, callee = await self.phone(transport), await self.phone(transport)
@@ -22,6 +24,7 @@ class AnsweredTests(CallCase):
             self.assertEqual((row["direction"], row["to_tag"]), ("internal", called.tag))
             self.assertIsNotNone(row["first_18x_at"])
 
+    @conforms("RFC 3261 15.1.1")
     async def test_the_callee_hangs_up(self) -> None:
         for transports in (("udp", "tcp"), ("tcp", "udp")):
             caller, callee = [await self.phone(transport) for transport in transports]
@@ -31,6 +34,7 @@ class AnsweredTests(CallCase):
             await called.expect(200, "BYE")
             await self.assert_closed(calling.call_id, "answered", 200, "callee")
 
+    @conforms("RFC 3261 15.1.2")
     async def test_both_hang_up_at_once(self) -> None:
         calling, called = await self.talking(await self.phone(), await self.phone())
         calling.bye()
@@ -62,6 +66,7 @@ class AnsweredTests(CallCase):
         calling.bye()
         await self.assert_closed(calling.call_id, "answered", 200, "caller", PATIENCE + LATE)
 
+    @conforms("RFC 3261 15.1.1")
     async def test_the_bye_gets_a_481(self) -> None:
         calling, called = await self.talking(await self.phone(), await self.phone())
         calling.bye()
@@ -101,6 +106,7 @@ class AnsweredTests(CallCase):
         await calling.expect(200, "INVITE")
         await self.assert_closed(calling.call_id, "answered", 200, "system", CALL_SECONDS + LATE)
 
+    @conforms("RFC 3261 15.1.2", "RFC 3261 12.2.2")
     async def test_a_bye_of_somebody_else_ends_nothing(self) -> None:
         calling, called = await self.talking(await self.phone(), await self.phone())
         stranger = Leg(await self.phone(), calling.call_id, calling.target)
@@ -134,6 +140,7 @@ class AnsweredTests(CallCase):
             lambda rows: [row["ended_by"] for row in rows] == ["caller"],
         )
 
+    @conforms("RFC 3261 16.7", "RFC 3326 2")
     async def test_two_phones_ring_and_one_answers(self) -> None:
         caller, winner = await self.phone(), await self.phone()
         loser = await self.phone("tcp", winner.user)
@@ -193,12 +200,14 @@ class UnansweredTests(CallCase):
         row = await self.assert_closed(calling.call_id, "redirected", 302, "callee")
         self.assertIsNone(row["ring_ms"])
 
+    @conforms("RFC 3261 16.5")
     async def test_nobody_of_that_name(self) -> None:
         calling = await (await self.phone()).call("nobody")
         await calling.refused(404)
         row = await self.assert_closed(calling.call_id, "failed", 404, "system")
         self.assertEqual(row["callee_user"], "nobody")
 
+    @conforms("RFC 3261 16.5")
     async def test_not_registered(self) -> None:
         caller, callee = await self.phone(), await self.silent_phone()
         calling = await caller.call(callee.user)
@@ -218,6 +227,7 @@ class UnansweredTests(CallCase):
         await self.server.closed_row(busy.call_id)
         self.assertEqual(await self.server.rows("/api/call_journals", calling.call_id), [])
 
+    @conforms("RFC 3261 9.1", "RFC 3261 16.10")
     async def test_the_caller_gives_up(self) -> None:
         for transport in ("udp", "tcp"):
             calling, called = await self.ringing(await self.phone(transport), await self.phone("tcp"))
@@ -229,6 +239,7 @@ class UnansweredTests(CallCase):
             await calling.refused(487)
             await self.assert_closed(calling.call_id, "cancelled", 487, "caller")
 
+    @conforms("RFC 3261 9.1")
     async def test_the_caller_gives_up_before_anything_was_said(self) -> None:
         """No CANCEL may be sent before a provisional response (RFC 3261 9.1), and here comes none."""
         caller, callee = await self.phone(), await self.phone()
@@ -248,6 +259,7 @@ class UnansweredTests(CallCase):
         response = await calling.final_of_invite(PATIENCE + TIMER_C + LATE)
         await self.assert_closed(calling.call_id, "cancelled", response.status, "caller")
 
+    @conforms("RFC 3261 9.1")
     async def test_the_cancel_crosses_the_answer(self) -> None:
         """Who cancelled too late has a call, and ends it: ACK, then BYE (RFC 3261 9.1)."""
         calling, called = await self.ringing(await self.phone(), await self.phone("tcp"))
@@ -261,6 +273,7 @@ class UnansweredTests(CallCase):
         await called.hung_up_on()
         await self.assert_closed(calling.call_id, "answered", 200, "caller")
 
+    @conforms("RFC 3261 16.8")
     async def test_it_rings_and_nobody_picks_up(self) -> None:
         calling, called = await self.ringing(await self.phone(), await self.phone("tcp"))
         cancel = await called.expect("CANCEL", seconds=TIMER_C + LATE)
@@ -270,6 +283,7 @@ class UnansweredTests(CallCase):
         row = await self.assert_closed(calling.call_id, "no_answer", 408, "system")
         self.assertApproximates(row["ring_ms"], 1000 * TIMER_C, 1000 * LATE)
 
+    @conforms("RFC 3261 16.9")
     async def test_the_callee_is_gone_before_it_said_anything(self) -> None:
         """Timer B (RFC 3261 17.1.1.2), without a CANCEL for a phone that never answered."""
         caller, callee = await self.phone(), await self.phone()

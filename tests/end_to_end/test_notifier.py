@@ -128,7 +128,7 @@ class LampTests(NotifierCase):
         await other.hung_up_on()
         await side.expect(200, "BYE")
 
-    @conforms("RFC 4235 3.7.1", "RFC 6665 4.2.2")
+    @conforms("RFC 4235 3.7.1", "RFC 6665 4.2.2", "RFC 6665 4.2.1", "RFC 6665 4.4.1")
     async def test_over_udp(self) -> None:
         await self.lamp_follows_a_call("udp")
 
@@ -204,7 +204,7 @@ class PackageTests(NotifierCase):
 class StopTests(NotifierCase):
     over: ClassVar[Settings] = {}
 
-    @conforms("RFC 6665 4.1.3")
+    @conforms("RFC 6665 4.1.3", "RFC 6665 4.4.1")
     async def test_the_subscribers_hear_that_the_server_stops(self) -> None:
         alice, bob = await self.phone(), await self.phone()
         watching = Subscriber(bob, alice.user, "presence")

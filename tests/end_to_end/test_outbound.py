@@ -138,11 +138,12 @@ async def subscribed(watcher: Phone, watched: Phone, uri: str) -> tuple[Talk, Ta
     )
 
 
-async def notified(notifier: Talk, watcher: Talk) -> Received:
-    """A NOTIFY of somebody who must say who it is; as it arrived."""
+async def notified(notifier: Talk, watcher: Talk, *, is_forgotten: bool = False) -> Received:
+    """A NOTIFY as it arrived; the notifier must say who it is when nobody remembers that it was asked."""
     notifier.ask("NOTIFY", STATE)
-    challenge = await notifier.phone.expect(407, method="NOTIFY", call_id=notifier.call_id)
-    notifier.ask("NOTIFY", (*STATE, *notifier.phone.credentials(challenge, "NOTIFY", notifier.target)))
+    if is_forgotten:
+        challenge = await notifier.phone.expect(407, method="NOTIFY", call_id=notifier.call_id)
+        notifier.ask("NOTIFY", (*STATE, *notifier.phone.credentials(challenge, "NOTIFY", notifier.target)))
     got = await watcher.phone.expect("NOTIFY", call_id=watcher.call_id)
     respond(watcher.phone, got, 200)
     await notifier.phone.expect(200, method="NOTIFY", call_id=notifier.call_id)
@@ -299,8 +300,6 @@ class NatTests(ServerCase):
         ):
             notifying.routes = routes
             notifying.ask("NOTIFY", STATE)
-            challenge = await watched.expect(407, method="NOTIFY", call_id=notifying.call_id)
-            notifying.ask("NOTIFY", (*STATE, *watched.credentials(challenge, "NOTIFY", notifying.target)))
             await watched.expect(status, method="NOTIFY", call_id=notifying.call_id)
 
     async def test_calls_between_two_nats(self) -> None:
@@ -449,7 +448,7 @@ class RestartTests(TestCase):
         watching, notifying = await subscribed(alice, bob, f"sip:bob@{LOOPBACK}")
         await notified(notifying, watching)
         await self.restart()
-        await notified(notifying, watching)
+        await notified(notifying, watching, is_forgotten=True)
         await self.server.stop()
 
     async def test_flows(self) -> None:

@@ -90,6 +90,7 @@ class AcceptTests(TimerCase):
         row = await self.session()
         self.assertEqual((row["state"], row["ended_by"], row["expires_at"]), ("terminated", "system", None))
 
+    @conforms("RFC 4028 8.2")
     async def test_the_callee_alone_knows_the_timer(self) -> None:
         answer = (("Session-Expires", "1;refresher=uas"),)
         response = await self.up(answer=answer)
@@ -98,6 +99,7 @@ class AcceptTests(TimerCase):
         await self.both_are_hung_up_on(1 + PATIENCE + LATE)
         await self.assert_ended(self.calling, "system")
 
+    @conforms("RFC 4028 8.2")
     async def test_neither_knows_the_timer(self) -> None:
         response = await self.up()
         self.assertEqual(self.invited["session-expires"], str(EXPIRES))
@@ -123,6 +125,7 @@ class AcceptTests(TimerCase):
         await self.called.hung_up_on()
         await self.assert_ended(self.calling, "caller")
 
+    @conforms("RFC 4028 8.1")
     async def test_too_long_is_lowered(self) -> None:
         response = await self.up(KNOWS, ("Session-Expires", "1800"))
         self.assertEqual((self.invited["session-expires"], response["session-expires"]), ("3", "3;refresher=uac"))
@@ -130,6 +133,7 @@ class AcceptTests(TimerCase):
         await self.called.hung_up_on()
         await self.assert_ended(self.calling, "caller")
 
+    @conforms("RFC 4028 6", "RFC 4028 7.3")
     async def test_too_short_is_refused_and_then_accepted(self) -> None:
         caller, callee = await self.phone("tcp"), await self.phone()
         short = Leg(caller, f"short-{caller.user}@{LOOPBACK}", f"sip:{callee.user}@{LOOPBACK}")
@@ -148,6 +152,7 @@ class AcceptTests(TimerCase):
         await self.assert_ended(calling, "caller")
         self.assertEqual(await self.server.rows("/api/call_journals", short.call_id), [])
 
+    @conforms("RFC 4028 10")
     async def test_a_phone_is_gone_and_the_other_is_told(self) -> None:
         await self.up(KNOWS)
         await self.calling.phone.vanish()

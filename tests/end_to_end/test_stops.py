@@ -10,6 +10,7 @@ from tests.end_to_end.phone import Leg, Phone
 from tests.end_to_end.server import Server
 from tests.postgres import PostgresServer
 from tests.running import LOOPBACK, Settings
+from tests.conformance import conforms
 
 DRAIN_SECONDS = 0.4
 IMPATIENT: Settings = {"limits": {"drain_seconds": DRAIN_SECONDS}}
@@ -87,6 +88,7 @@ class StopTests(StopCase):
         self.assertNotIn("open and are closed as failed", server.log)
         await server.stop()
 
+    @conforms("RFC 3261 21.5.4")
     async def test_a_call_that_ends_in_time_is_not_cut_off_and_no_new_one_begins(self) -> None:
         server = await self.started({"limits": {"drain_seconds": 30.0}})
         alice, bob = await self.phones()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import TestCase
 
+from tests.conformance import conforms
 from tests.interop.books import closed_row, outcome, transactions_end
 from tests.interop.sipp import SippPhone
 from tests.running import RunningServer, Settings, serving
@@ -38,6 +39,7 @@ class CallTests(TestCase):
         await answering.succeeded()
         return await outcome(server)
 
+    @conforms("RFC 3261 10.3", "RFC 3261 22.2")
     async def test_register_with_digest(self) -> None:
         async with serving(self, MD5) as server:
             await self.phones(server)
@@ -46,6 +48,7 @@ class CallTests(TestCase):
             self.assertIn("bob@", registration["aor"])
             self.assertEqual(await server.api.metric("sip_registrations"), 1.0)
 
+    @conforms("RFC 3261 18", "RFC 3261 15.1.1")
     async def test_the_caller_hangs_up(self) -> None:
         async with serving(self, MD5) as server:
             self.assertEqual(await self.talk(server, "call", "answer"), ("answered", 200, "caller"))
@@ -55,15 +58,18 @@ class CallTests(TestCase):
             self.assertIsNotNone(row["first_18x_at"])
             await transactions_end(server)
 
+    @conforms("RFC 3261 15.1.1")
     async def test_the_callee_hangs_up(self) -> None:
         async with serving(self, MD5) as server:
             books = await self.talk(server, "call_until_bye", "answer_and_hang_up")
             self.assertEqual(books, ("answered", 200, "callee"))
 
+    @conforms("RFC 3261 14.1")
     async def test_a_reinvite_belongs_to_its_call(self) -> None:
         async with serving(self, MD5) as server:
             self.assertEqual(await self.talk(server, "call_reinvite", "answer_reinvite"), ("answered", 200, "caller"))
 
+    @conforms("RFC 3261 9.1", "RFC 3261 16.10")
     async def test_the_caller_gives_up(self) -> None:
         async with serving(self, MD5) as server:
             books = await self.talk(server, "call_cancelled", "ring_until_cancel")
@@ -72,16 +78,19 @@ class CallTests(TestCase):
                 # Over UDP Timer D keeps the refused INVITE for 32 s whatever T1 is (RFC 3261 17.1.1.2).
                 await transactions_end(server)
 
+    @conforms("RFC 3261 16.7", "RFC 3261 17.1.1.3")
     async def test_the_callee_is_busy(self) -> None:
         async with serving(self, MD5) as server:
             self.assertEqual(await self.talk(server, "call_refused", "busy", code=486), ("rejected", 486, "callee"))
 
+    @conforms("RFC 3261 16.5")
     async def test_nobody_of_that_name(self) -> None:
         async with serving(self, MD5) as server:
             alice = await SippPhone.make(self, server, "alice", self.transport)
             await alice.run("call_refused", peer="nobody", code=404).succeeded()
             self.assertEqual(await outcome(server), ("failed", 404, "system"))
 
+    @conforms("RFC 3261 16.8")
     async def test_the_callee_lets_it_ring(self) -> None:
         """Timer C ends it: the phone is cancelled, the caller gets a 408 (RFC 3261 16.8)."""
         async with serving(self, IMPATIENT) as server:

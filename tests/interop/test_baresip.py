@@ -5,6 +5,7 @@ from __future__ import annotations
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
+from tests.conformance import conforms
 from tests.interop.baresip import BaresipPhone
 from tests.interop.books import closed_row, outcome
 from tests.running import RunningServer, Settings, clock, serving
@@ -51,6 +52,7 @@ class BaresipTests(TestCase):
         await phone.registered()
         return phone
 
+    @conforms("RFC 8760 2.4")
     async def test_a_phone_that_a_choice_of_algorithms_baffles_registers_and_calls(self) -> None:
         """With the settings of a fresh installation: the second try is offered MD5 alone, and so is what follows."""
         async with serving(self, {"auth": {"algorithms": ["SHA-256", "MD5"]}}) as server:

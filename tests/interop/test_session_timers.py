@@ -50,9 +50,11 @@ class TimerTests(TestCase):
     async def test_refreshes_by_update_and_re_invite_keep_it_up(self) -> None:
         self.assertEqual(await self.talk("accept", "timer_call", "answer_refreshed"), HUNG_UP)
 
+    @conforms("RFC 4028 10", "RFC 4028 8.3")
     async def test_the_caller_does_not_refresh(self) -> None:
         self.assertEqual(await self.talk("accept", "timer_call_until_bye", "answer_until_expiry"), EXPIRED)
 
+    @conforms("RFC 4028 10", "RFC 4028 8.3")
     async def test_the_callee_does_not_refresh(self) -> None:
         self.assertEqual(await self.talk("accept", "call_until_expiry", "timer_answer"), EXPIRED)
 
@@ -69,7 +71,7 @@ class TimerTests(TestCase):
     async def test_required_of_a_caller_who_knows_it(self) -> None:
         self.assertEqual(await self.talk("require", "timer_call", "answer_refreshed"), HUNG_UP)
 
-    @conforms("RFC 3261 21.4.15")
+    @conforms("RFC 3261 21.4.15", "RFC 4028 12.3")
     async def test_required_of_a_caller_who_does_not_know_it(self) -> None:
         async with serving(self, settings("require")) as server:
             alice, _ = await self.phones(server)

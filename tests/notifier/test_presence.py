@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from gosip_py.events import DeviceChanged, UserChanged
 from gosip_py.notifier.packages.presence import MOST_OCTETS, PIDF
+from gosip_py.registrar.location import Contact
 from gosip_py.sip.message import Request, Response
 from tests.conformance import conforms
 from tests.notifier.office import ALICE, BOB, PUBLICATION_LIMITS, OfficeCase, Watcher, root_of
 from tests.proxy.switchboard import DOMAIN, Phone
-from tests.registrar.fakes import device
+from tests.registrar.fakes import NOW, binding, device
 
 DM = "urn:ietf:params:xml:ns:pidf:data-model"
 RPID = "urn:ietf:params:xml:ns:pidf:rpid"
@@ -86,6 +87,18 @@ class DerivedTests(PresenceCase):
         watcher.begun()
         Phone(self.board, "192.0.2.90", "alice").register("alice-desk", 10)
         watcher.hears_nothing(6)
+
+    def test_a_page_in_a_browser_of_before_a_restart_is_not_there(self) -> None:
+        before = binding("sip:a@x3f.invalid;transport=ws", ALICE, transport="WS", expires_at=NOW + 600)
+        self.board.location.add(Contact(before, None), NOW)
+        self.assertEqual(basics(Watcher(self.bob, "presence").begun()), ["closed"])
+
+    def test_whoever_is_disabled_is_not_there_whatever_they_published(self) -> None:
+        self.publish(pidf("open"))
+        watcher = Watcher(self.bob, "presence")
+        self.assertEqual(basics(watcher.begun()), ["open"])
+        self.office.change_user(1, enabled=False)
+        self.assertEqual(basics(self.next(watcher)), ["closed"])
 
     def test_do_not_disturb(self) -> None:
         self.alice.register("alice", 10)
@@ -237,10 +250,23 @@ class PublishTests(PresenceCase):
         for entity in ("pres:alice@example.com", "sip:ALICE@example.com", "sip:alice-desk@example.com"):
             self.publish(pidf(entity=entity))
 
+    def test_a_body_that_grows_when_it_is_written(self) -> None:
+        """A long name of a namespace, declared once, with every element: 12 kB became 6 MB for each subscriber."""
+        more = "<a:x/>" * 900
+        self.ask(f'<presence xmlns="{PIDF}" xmlns:a="urn:{"x" * 7000}" entity="{ALICE}">{more}</presence>')
+        self.assertIn("namespaces", self.refused(400).require("warning"))
+
     @conforms("RFC 3903 14.1")
     def test_only_for_oneself(self) -> None:
         self.ask(pidf(), phone=self.bob)
         self.assertIn("bob", self.bob.response(403, "PUBLISH").require("warning"))
+
+    @conforms("RFC 5627 5.4")
+    def test_a_temporary_gruu_does_not_tell_whose_it_is(self) -> None:
+        self.alice.register("alice-desk", 10, instance="<urn:uuid:1>", gruu="00112233")
+        gruu = self.board.gruus.temporary(f"sip:alice-desk@{DOMAIN}", "<urn:uuid:1>", "00112233")
+        self.ask(pidf(), uri=gruu, phone=self.bob)
+        self.assertNotIn(b"alice", self.bob.response(403, "PUBLISH").to_bytes())
 
     def test_an_extension_that_is_required(self) -> None:
         self.ask(pidf(), "Require: x")

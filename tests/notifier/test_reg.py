@@ -6,7 +6,7 @@ from itertools import pairwise
 from xml.etree.ElementTree import Element
 
 from gosip_py.events import BindingRefreshed
-from gosip_py.notifier.packages.reg import LINGER_SECONDS, NAMESPACE
+from gosip_py.notifier.packages.reg import GRUU_NAMESPACE, LINGER_SECONDS, NAMESPACE
 from gosip_py.sip.message import Request
 from tests.conformance import conforms
 from tests.notifier.office import ALICE, BOB, OfficeCase, Watcher, root_of
@@ -72,6 +72,13 @@ class RegistrationTests(OfficeCase):
         self.assertEqual((left.get("state"), left.get("event")), ("terminated", "unregistered"))
         self.assertEqual(left.get("id"), told.get("id"))
         self.assertEqual(root_of(gone).get("version"), "2")
+
+    def test_the_public_gruu_of_a_phone(self) -> None:
+        """RFC 5628: for whoever watches where a phone is, and wants to call just that one."""
+        self.alice.register("alice", 10, instance="<urn:uuid:1>", gruu="00112233")
+        told = contact(self.next(), ALICE).find(f"{{{GRUU_NAMESPACE}}}pub-gruu")
+        assert told is not None
+        self.assertEqual(told.get("uri"), f"{ALICE};gr=urn:uuid:1")
 
     @conforms("RFC 3680 4.7.1")
     def test_why_a_contact_went(self) -> None:

@@ -523,10 +523,10 @@ class BoundTests(OfficeCase):
 class PeopleTests(OfficeCase):
     trusted: ClassVar[Sequence[str]] = ()
 
-    def watch(self, event: str = "dialog") -> Watcher:
-        """Bob's device watches Alice."""
+    def watch(self, event: str = "dialog", uri: str = ALICE) -> Watcher:
+        """Bob's device watches Alice, or somebody else."""
         self.bob.name = "200"
-        sent = self.bob.ask("SUBSCRIBE", ALICE, f"Event: {event}", "Expires: 600")
+        sent = self.bob.ask("SUBSCRIBE", uri, f"Event: {event}", "Expires: 600")
         self.board.run()
         (challenge,) = self.bob.heard
         self.bob.heard.clear()
@@ -560,6 +560,42 @@ class PeopleTests(OfficeCase):
         watcher = self.watch()
         self.board.directory.forget_device(20)
         self.board.bus.publish(DeviceChanged(20))
+        self.assertEqual(watcher.told().value("subscription-state"), "terminated;reason=rejected")
+
+    @conforms("RFC 6665 4.1.3")
+    def test_the_phone_that_watches_is_given_to_another(self) -> None:
+        """What it may see as the phone of its new owner is another matter: it subscribes anew."""
+        watcher = self.watch(uri=BOB)
+        self.board.directory.apply_device(device(20, 3, "200"))
+        self.board.bus.publish(DeviceChanged(20))
+        self.assertEqual(watcher.told().value("subscription-state"), "terminated;reason=deactivated")
+
+    @conforms("RFC 6665 4.1.3")
+    def test_whoever_is_watched_has_another_name(self) -> None:
+        watcher = self.watch()
+        self.office.change_user(1, login="alina")
+        self.assertEqual(watcher.told().value("subscription-state"), "terminated;reason=noresource")
+
+    @conforms("RFC 6665 4.1.3")
+    def test_the_phone_that_is_watched_has_another_name(self) -> None:
+        """Somebody else's phone may have the old one by now."""
+        for changed in (device(20, 2, "201"), device(20, 3, "200"), None):
+            watcher = self.watch("reg", f"sip:200@{DOMAIN}")
+            if changed is None:
+                self.board.directory.forget_device(20)
+            else:
+                self.board.directory.apply_device(changed)
+            self.board.bus.publish(DeviceChanged(20))
+            state = watcher.told().value("subscription-state") or ""
+            self.assertTrue(state.startswith("terminated;reason="), state)
+            self.board.directory.apply_device(device(20, 2, "200"))
+
+    def test_what_another_server_changed_counts_at_the_next_refresh(self) -> None:
+        """It is in memory here after some seconds, and nobody tells of it."""
+        watcher = self.watch()
+        self.board.directory.apply_device(device(20, 2, "200", enabled=False))
+        watcher.ask("SUBSCRIBE", "Event: dialog", "Expires: 600")
+        watcher.refused(403)
         self.assertEqual(watcher.told().value("subscription-state"), "terminated;reason=rejected")
 
     def test_a_change_that_matters_to_nobody(self) -> None:

@@ -45,7 +45,7 @@ class HangUpCase(SwitchboardCase):
 class ByeTests(HangUpCase):
     """The two requests."""
 
-    @conforms("RFC 3261 12.2.1.1", "RFC 3261 15.1.1", "RFC 3326 2")
+    @conforms("RFC 3261 12.2.1.1", "RFC 3261 15.1.1", "RFC 3326 2", "RFC 3261 8.1.1.5")
     def test_each_is_like_one_of_the_other_side(self) -> None:
         calling, called = self.talking()
         to_alice, to_bob = self.hang_up_both()
@@ -108,6 +108,7 @@ class ByeTests(HangUpCase):
         self.assertEqual(request.top_via.transport, "TCP")
         carol.respond(request, 200)
 
+    @conforms("RFC 3261 12.1.2")
     def test_a_phone_that_knows_no_tags(self) -> None:
         """RFC 3261 12.1.2."""
         self.alice.ask("INVITE")
@@ -137,7 +138,7 @@ class ByeTests(HangUpCase):
 class RouteTests(HangUpCase):
     """Proxies in front of us and behind us."""
 
-    @conforms("RFC 3261 12.1.1", "RFC 3261 12.1.2")
+    @conforms("RFC 3261 12.1.1", "RFC 3261 12.1.2", "RFC 3261 8.1.2", "RFC 3261 12.2.1.1")
     def test_each_bye_goes_along_its_part_of_the_route_set(self) -> None:
         front, edge = Phone(self.board, "192.0.2.50", "front"), Phone(self.board, "192.0.2.60", "edge")
         self.board.location.flow_failed(self.bob.flow)
@@ -219,6 +220,7 @@ class EndingTests(HangUpCase):
             texts.append(parse_reason(request.require("reason")).text)
         return texts
 
+    @conforms("RFC 4028 8.3")
     def test_the_session_timer(self) -> None:
         self.talking(None, ("session-expires", "1800;refresher=uac"))
         self.board.run(1799 + GRACE)

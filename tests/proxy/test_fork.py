@@ -5,7 +5,7 @@ from __future__ import annotations
 from gosip_py.proxy.fork import Patience
 from gosip_py.sip.message import Request
 from tests.conformance import conforms
-from tests.proxy.switchboard import TIMER_C, Phone, SwitchboardCase
+from tests.proxy.switchboard import TIMER_C, Dialog, Phone, SwitchboardCase
 
 PATIENCE = 32.0
 
@@ -143,14 +143,29 @@ class SingleTests(SwitchboardCase):
         self.bob.respond(self.bob.request("INVITE"), 486)
         self.alice.response(486)
 
-    def test_the_caller_is_out_of_reach(self) -> None:
-        """What goes on for a caller whose connection broke is stopped."""
+    @conforms("RFC 3261 17.2.4")
+    @conforms("RFC 3261 16.9", "RFC 3261 18.2.2")
+    def test_the_connection_of_the_caller_breaks(self) -> None:
+        """Who rings is not cancelled for that, and the answer goes by a new connection."""
         caller = Phone(self.board, "192.0.2.11", "alice", via="TCP")
-        caller.ask("INVITE")
-        got = self.bob.request("INVITE")
-        self.bob.respond(got, 180)
-        caller.response(180)
-        caller.flow.fail("unplugged")
+        sent, got = self.ringing(caller)
+        first = caller.flow
+        first.fail("unplugged")
+        self.board.run()
+        self.assertEqual(self.bob.titles, [])
+        self.bob.respond(got, 200)
+        calling = Dialog(caller, sent, caller.response(200), is_caller=True)
+        self.assertIsNot(caller.flow, first)
+        calling.send("ACK")
+        self.bob.request("ACK")
+        self.hang_up(calling, self.bob)
+
+    @conforms("RFC 7118 5.3")
+    def test_the_web_socket_of_the_caller_breaks(self) -> None:
+        """No answer can ever reach it: who rings is cancelled."""
+        caller = Phone(self.board, "192.0.2.11", "alice", via="WS")
+        _, got = self.ringing(caller)
+        caller.flow.fail("the page was closed")
         cancel = self.bob.request("CANCEL")
         self.bob.respond(cancel, 200)
         self.bob.respond(got, 487)
@@ -219,6 +234,7 @@ class CancelTests(SwitchboardCase):
         self.assertEqual(self.board.books.endings, [("cancelled", 487, "caller")])
         self.assertNotIn("CANCEL", self.bob.titles)
 
+    @conforms("RFC 3261 9.1")
     def test_a_phone_that_does_not_heed_it(self) -> None:
         sent, _ = self.ringing()
         self.cancel(sent)
@@ -413,7 +429,7 @@ class BestResponseTests(ForkCase):
         self.alice.response(603)
         self.assertEqual(self.board.books.endings, [("rejected", 603, "callee")])
 
-    @conforms("RFC 3261 16.7", "RFC 3261 22.3")
+    @conforms("RFC 3261 16.7", "RFC 3261 22.3", "RFC 8760 2.5")
     def test_the_challenges_of_all(self) -> None:
         """16.7 item 7: the values of all WWW-Authenticate and Proxy-Authenticate are added to the one that is sent."""
         got = self.called()
@@ -490,7 +506,7 @@ class OtherMethodTests(ForkCase):
         self.alice.ask("OPTIONS")
         return [phone.request("OPTIONS") for phone in self.phones]
 
-    @conforms("RFC 3261 16.7")
+    @conforms("RFC 3261 16.7", "RFC 3261 11.2")
     def test_the_first_2xx_goes_back_and_no_other(self) -> None:
         """16.7 item 5: of another method one 2xx only, and there is nothing to cancel (9.1)."""
         for phone, request in zip(self.phones, self.message(), strict=True):

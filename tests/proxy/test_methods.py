@@ -108,6 +108,7 @@ class InDialogTests(MethodCase):
     def test_notify(self) -> None:
         self.in_both_directions("NOTIFY", "Event: conference", "Subscription-State: active")
 
+    @conforms("RFC 3261 11.2")
     def test_options(self) -> None:
         self.in_both_directions("OPTIONS", "Accept: application/sdp")
 
@@ -118,6 +119,7 @@ class InDialogTests(MethodCase):
     def test_publish(self) -> None:
         self.in_both_directions("PUBLISH", "Event: x")
 
+    @conforms("RFC 3311 5.3")
     def test_what_the_other_side_refuses(self) -> None:
         calling, called = self.talking()
         for method, status in (("INFO", 469), ("UPDATE", 504), ("DANCE", 405), ("REFER", 603), ("OPTIONS", 420)):
@@ -287,6 +289,7 @@ class OutOfDialogTests(MethodCase):
             self.assertIn("dialog", self.alice.response(481, method).require("warning"))
         self.assertEqual(self.bob.titles, [])
 
+    @conforms("RFC 3261 12.2.2")
     def test_what_names_a_dialog_that_there_is_not(self) -> None:
         for method in ("BYE", "PRACK", "UPDATE", "INFO", "NOTIFY", "REFER", "MESSAGE", "SUBSCRIBE", "DANCE", "INVITE"):
             self.alice.ask(method, "sip:bob@example.com", to="<sip:bob@example.com>;tag=gone")
@@ -328,7 +331,7 @@ class OutOfDialogTests(MethodCase):
             self.notify(referred, referring, state, "Event: refer", "Content-Type: message/sipfrag;version=2.0")
         self.assertEqual(list(self.board.sessions), [])
 
-    @conforms("RFC 3891 3", "RFC 3891 4")
+    @conforms("RFC 3891 3", "RFC 3891 4", "RFC 3891 5", "RFC 3891 6.2")
     def test_replaces_passes_untouched(self) -> None:
         """Who is replaced is the callee's matter; to us it is a call like any other."""
         replaces = "Replaces: 98732@sip.example.com;from-tag=r33th4x0r ; to-tag=ff87ff;early-only"
@@ -341,7 +344,7 @@ class OutOfDialogTests(MethodCase):
         self.hang_up(Dialog(self.bob, got, answer, is_caller=False), self.alice)
         self.assertEqual(self.board.books.endings, [("answered", 200, "callee")])
 
-    @conforms("RFC 3891 3")
+    @conforms("RFC 3891 3", "RFC 3891 5", "RFC 3891 6.2")
     def test_replaces_that_the_callee_does_not_know(self) -> None:
         sent = self.alice.ask(
             "INVITE", "sip:bob@example.com", "Replaces: gone;from-tag=a;to-tag=b", "Require: replaces"
@@ -382,14 +385,15 @@ class ChallengedTests(MethodCase):
             self.desk.response(200, method)
 
     @conforms("RFC 3261 22.3", "RFC 6665 4.3")
-    def test_a_notify_of_a_phone(self) -> None:
-        """We keep no subscriptions of others, so the notifier says who it is."""
+    def test_a_notify_to_another_contact(self) -> None:
+        """Whoever subscribed did not ask for that: the notifier says who it is."""
         refused = self.desk.ask("SUBSCRIBE", "sip:bob@example.com", "Event: x-weather")
         sent = self.desk.again(refused, self.desk.response(407, "SUBSCRIBE"))
         got = self.bob.request("SUBSCRIBE")
         answer = self.bob.respond(got, 202)
         self.desk.response(202, "SUBSCRIBE")
         watched = Dialog(self.bob, got, answer, is_caller=False)
+        watched.target += ";transport=udp"
         notify = watched.make("NOTIFY", "Event: x-weather", "Subscription-State: active")
         self.bob.send(notify)
         self.bob.again(notify, self.bob.response(407, "NOTIFY"), username="200")

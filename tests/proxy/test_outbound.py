@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from gosip_py.proxy.flow_token import FlowTokens
+from gosip_py.registrar.gruu import public_gruu
 from gosip_py.sip.message import Request
 from tests.conformance import conforms
 from tests.proxy.switchboard import DOMAIN, SERVER, Dialog, Phone, SwitchboardCase
+from tests.registrar.fakes import binding
 
 INSTANCE = "<urn:uuid:f81d4fae-7dec-11d0-a765-00a0c91e6bf6>"
 AOR = "sip:200@example.com"
@@ -283,7 +285,7 @@ class GruuTests(NatCase):
         self.bob.register("200", 20, instance=INSTANCE, gruu="00000001")
         self.other = Phone(board, "192.0.2.50", "other")
         self.other.register("200", 20, instance="<urn:uuid:2>", gruu="00000002")
-        self.public = board.gruus.public(AOR, INSTANCE)
+        self.public = public_gruu(binding(aor=AOR, instance=INSTANCE, gruu="00000000"))
 
     def test_one_phone_of_several_rings(self) -> None:
         for uri in (self.public, self.board.gruus.temporary(AOR, INSTANCE, "00000001")):

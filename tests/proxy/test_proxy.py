@@ -17,7 +17,7 @@ class RecordRouteTests(SwitchboardCase):
         calling, called = self.talking()
         self.assertEqual((calling.routes, called.routes), ([UDP_ROUTE], [UDP_ROUTE]))
 
-    @conforms("RFC 5658 3.3")
+    @conforms("RFC 5658 3.3", "RFC 3608 6.2")
     def test_on_both_sides_where_the_transport_changes(self) -> None:
         """RFC 5658 3.3: each side finds the socket of its own transport first."""
         caller = Phone(self.board, "192.0.2.11", "alice", via="TCP")
@@ -88,7 +88,7 @@ class InDialogTests(SwitchboardCase):
         calling.send("ACK")
         self.assertEqual(edge.request("ACK").uri_text, self.bob.contact)
 
-    @conforms("RFC 3261 16.6")
+    @conforms("RFC 3261 16.6", "RFC 3261 16.12.1.2")
     def test_a_strict_router_behind_us(self) -> None:
         """16.6 item 6: a Route without lr."""
         edge = Phone(self.board, "192.0.2.30", "edge")
@@ -99,7 +99,7 @@ class InDialogTests(SwitchboardCase):
         self.assertEqual((got.uri_text, got.values("route")), ("sip:192.0.2.30:5060", [f"<{self.bob.contact}>"]))
         edge.respond(got, 200)
 
-    @conforms("RFC 3261 16.4")
+    @conforms("RFC 3261 16.4", "RFC 3261 16.12.1.2")
     def test_a_strict_router_before_us(self) -> None:
         """16.4: our own URI in the request line, the remote target last in Route."""
         calling, _ = self.talking()
@@ -117,6 +117,7 @@ class InDialogTests(SwitchboardCase):
         calling.routes.clear()
         self.hang_up(calling, self.bob)
 
+    @conforms("RFC 3261 12.2")
     def test_to_our_address_in_place_of_the_remote_target(self) -> None:
         """Wrong of the phone (12.2.1.1), but the dialog tells whom it means; without that it would go round in us."""
         calling, _ = self.talking()
@@ -186,6 +187,21 @@ class InDialogTests(SwitchboardCase):
         called.send("INFO")
         self.assertEqual(self.alice.request("INFO").uri_text, "sip:alice@192.0.2.10:5070")
 
+    @conforms("RFC 3261 12.2.2")
+    def test_an_old_target_that_comes_late_is_not(self) -> None:
+        """Its CSeq is lower than that of the last request from there."""
+        calling, _ = self.talking()
+        late = calling.make("UPDATE", "Contact: <sip:alice@192.0.2.10:5099>")
+        calling.send("UPDATE", "Contact: <sip:alice@192.0.2.10:5070>")
+        self.bob.respond(self.bob.request("UPDATE"), 200)
+        self.alice.response(200, "UPDATE")
+        self.alice.send(late)
+        self.bob.respond(self.bob.request("UPDATE"), 500)
+        self.alice.response(500, "UPDATE")
+        (session,) = self.board.sessions
+        self.assertEqual(session.caller.contact, "sip:alice@192.0.2.10:5070")
+
+    @conforms("RFC 3261 12.2")
     def test_other_requests_pass(self) -> None:
         calling, called = self.talking()
         for method in ("INFO", "UPDATE", "MESSAGE", "REFER"):
@@ -251,6 +267,7 @@ class ByeTests(SwitchboardCase):
             self.board.books.ended.clear()
             self.board.books.started.clear()
 
+    @conforms("RFC 3261 15.1.2")
     def test_both_at_once(self) -> None:
         calling, called = self.talking()
         calling.send("BYE")
@@ -261,6 +278,7 @@ class ByeTests(SwitchboardCase):
             phone.response(200, "BYE")
         self.assertEqual(len(self.board.books.endings), 1)
 
+    @conforms("RFC 3261 15.1.2")
     def test_of_a_dialog_that_is_not_known(self) -> None:
         """Whoever is trusted hears at once that there is none; `test_core` has who is not."""
         calling, _ = self.talking()
@@ -334,6 +352,7 @@ class NatTests(SwitchboardCase):
         self.bob.response(200, "BYE")
         self.assertNotIn("BYE", edge.titles)
 
+    @conforms("RFC 3327 5.4")
     def test_a_callee_in_another_domain_is_where_its_contact_says(self) -> None:
         edge = Phone(self.board, "192.0.2.30", "edge")
         carol = Phone(self.board, "192.0.2.40", "carol")
@@ -367,9 +386,16 @@ class AckTests(SwitchboardCase):
     def test_to_ourselves(self) -> None:
         self.assertEqual(self.sent_on(self.ack("sip:bob@192.0.2.1", f"Route: {UDP_ROUTE}")), [])
 
+    @conforms("RFC 3261 16.11")
     def test_of_a_dialog_that_we_forgot(self) -> None:
-        """After a restart our Record-Route is all that is left of it."""
+        """After a restart our Record-Route is all that is left of it.
+
+        Anybody may write that: no name is looked up and no connection made for it.
+        """
         self.assertEqual(self.sent_on(self.ack("sip:b@192.0.2.20", f"Route: {UDP_ROUTE}")), ["192.0.2.20"])
+        self.assertEqual(self.sent_on(self.ack("sip:b@phone.example", f"Route: {UDP_ROUTE}")), [])
+        self.assertEqual(self.board.names.waiting, [])
+        self.assertEqual(self.sent_on(self.ack("sip:b@192.0.2.20;transport=tcp", f"Route: {UDP_ROUTE}")), [])
 
     @conforms("RFC 3261 16.3")
     def test_without_hops_left(self) -> None:
@@ -386,11 +412,14 @@ class AckTests(SwitchboardCase):
             ack.set(name, value)
             self.assertEqual(self.sent_on(ack), [], name)
 
+    @conforms("RFC 3261 16.11", "RFC 3263 4.2")
     def test_to_a_name(self) -> None:
         """That nobody knows, that is our own, and that of somebody."""
         for addresses, expected in (((), []), (("192.0.2.1",), []), (("192.0.2.20",), ["192.0.2.20"])):
             self.board.names.known["phone.example"] = addresses
-            self.assertEqual(self.sent_on(self.ack("sip:b@phone.example", f"Route: {UDP_ROUTE}")), [])
+            calling, _ = self.talking()
+            calling.target = "sip:b@phone.example"
+            self.assertEqual(self.sent_on(calling.make("ACK")), [])
             before = len(self.board.network.packets)
             self.board.names.answer()
             self.board.run()

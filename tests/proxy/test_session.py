@@ -19,6 +19,7 @@ ANSWERED = ("answered", 200, "caller")
 class EventTests(SwitchboardCase):
     """What the bus hears."""
 
+    @conforms("RFC 3261 12.1")
     def test_an_answered_call(self) -> None:
         sent, got = self.ringing()
         self.board.run(10)
@@ -92,6 +93,7 @@ class ForkTests(SwitchboardCase):
         phone.respond(got, 200)
         return Dialog(self.alice, sent, self.alice.response(200), is_caller=True)
 
+    @conforms("RFC 3261 12.1", "RFC 3261 12.3", "RFC 3261 13.2.2.1", "RFC 3261 13.2.2.3", "RFC 3261 15")
     def test_each_phone_that_rings_has_an_early_session(self) -> None:
         _, first, second = self.ringing_both()
         self.assertEqual([session.state for session in self.board.sessions], ["early", "early"])
@@ -111,6 +113,7 @@ class ForkTests(SwitchboardCase):
         self.hang_up(calling, self.second)
         self.assertEqual(self.board.books.endings, [ANSWERED])
 
+    @conforms("RFC 3261 13.2.2.4")
     def test_two_answer_and_the_call_ends_with_the_last(self) -> None:
         """13.2.2.4: each 2xx is a dialog of its own, and the caller hangs up on the second."""
         sent, first, second = self.ringing_both()
@@ -135,6 +138,7 @@ class ForkTests(SwitchboardCase):
         self.board.run()
         self.assertEqual(self.board.gauges()[:3], (0, 0, 0))
 
+    @conforms("RFC 3261 13.2.2.1", "RFC 3261 12.1")
     def test_one_phone_with_several_tags(self) -> None:
         """A proxy behind us forked: one branch of ours, two dialogs."""
         sent = self.alice.ask("INVITE")
@@ -247,6 +251,7 @@ class EarlyTests(SwitchboardCase):
         self.board.run()
         self.assertEqual([event.to_tag for event in self.board.books.ringing], ["one"])
 
+    @conforms("RFC 3261 15", "RFC 3261 12.3")
     def test_a_bye_in_an_early_dialog_ends_that_dialog_alone(self) -> None:
         """15: the caller may do so; the call goes on until its INVITE has a final response."""
         sent, got = self.ringing()
@@ -260,6 +265,7 @@ class EarlyTests(SwitchboardCase):
         self.alice.response(487)
         self.assertEqual(self.board.books.endings, [("failed", 487, "callee")])
 
+    @conforms("RFC 3261 12.1")
     def test_a_provisional_response_without_a_tag_makes_no_dialog(self) -> None:
         self.alice.ask("INVITE")
         got = self.bob.request("INVITE")
@@ -281,6 +287,7 @@ class TimerTests(SwitchboardCase):
         self.board.run(2)
         self.assertEqual(self.board.books.endings, [("answered", 200, "system")])
 
+    @conforms("RFC 4028 10")
     def test_session_expires(self) -> None:
         """RFC 4028 10: whoever does not refresh sends a BYE; when neither can, its time and a grace have passed."""
         self.talking(None, ("session-expires", "1800;refresher=uac"))
@@ -291,6 +298,7 @@ class TimerTests(SwitchboardCase):
         self.board.run(2)
         self.assertEqual(self.board.books.endings, [("answered", 200, "system")])
 
+    @conforms("RFC 4028 10")
     def test_a_refresh_starts_it_anew(self) -> None:
         calling, _ = self.talking(None, ("session-expires", "1800;refresher=uac"))
         for method in ("INVITE", "UPDATE"):
@@ -304,6 +312,7 @@ class TimerTests(SwitchboardCase):
         self.assertEqual(self.board.books.ended, [])
         self.hang_up(calling, self.bob)
 
+    @conforms("RFC 4028 7.2")
     def test_a_refresh_may_end_the_timer(self) -> None:
         """RFC 4028 7.2: without Session-Expires in the 2xx there is no session timer."""
         calling, _ = self.talking(None, ("session-expires", "1800;refresher=uac"))

@@ -179,6 +179,7 @@ class IntervalTests(TimerCase):
         self.assertEqual(response.value("session-expires"), "3600;refresher=uac")
         self.assert_expires(3600)
 
+    @conforms("RFC 4028 8.2")
     def test_somebody_behind_us_wants_longer_intervals(self) -> None:
         self.alice.ask("INVITE", "sip:bob@example.com", KNOWS, "Session-Expires: 200")
         self.bob.respond(self.bob.request("INVITE"), 422, ("min-se", "500"))
@@ -201,7 +202,7 @@ class IntervalTests(TimerCase):
 class RefreshTests(TimerCase):
     """Re-INVITE and UPDATE within the dialog."""
 
-    @conforms("RFC 4028 7.4", "RFC 4028 10")
+    @conforms("RFC 4028 7.4", "RFC 4028 10", "RFC 4028 8")
     def test_a_refresh_keeps_it_up(self) -> None:
         self.call(KNOWS)
         for method in ("INVITE", "UPDATE", "INVITE"):
@@ -221,6 +222,7 @@ class RefreshTests(TimerCase):
             self.assertEqual(got.value("session-expires"), "1800")
             self.assertEqual(response.value("session-expires"), "1800;refresher=uac")
 
+    @conforms("RFC 4028 9")
     def test_the_callee_refreshes(self) -> None:
         """Whoever sends the refresh is its UAC (RFC 4028 9)."""
         self.call(KNOWS, answer=timer("1800;refresher=uas"))
@@ -241,7 +243,7 @@ class RefreshTests(TimerCase):
         self.assertNotIn("UPDATE", self.bob.titles)
         self.assert_expires(900)
 
-    @conforms("RFC 4028 10")
+    @conforms("RFC 4028 10", "RFC 3311 5.3")
     def test_a_refresh_that_is_refused_changes_nothing(self) -> None:
         self.call(KNOWS)
         self.board.run(900)
@@ -259,6 +261,7 @@ class RefreshTests(TimerCase):
         self.board.run(4000)
         self.assertEqual(self.board.books.ended, [])
 
+    @conforms("RFC 3311 5.1")
     def test_an_early_dialog(self) -> None:
         """RFC 3311 5.1: what an UPDATE agrees on while it rings is forgotten when the answer says otherwise."""
         sent = self.alice.ask("INVITE", "sip:bob@example.com", KNOWS)
@@ -287,6 +290,7 @@ class OffTests(TimerCase):
             self.assertNotIn("session-expires", message)
         self.assert_timer(None, None, None)
 
+    @conforms("RFC 4028 8.1")
     def test_what_is_there_is_left_alone(self) -> None:
         got, response = self.call(KNOWS, "Session-Expires: 60", "Min-SE: 50", answer=timer("60;refresher=uac"))
         self.assertEqual((got.values("session-expires"), got.values("min-se")), (["60"], ["50"]))
@@ -315,6 +319,7 @@ class RequireTests(TimerCase):
             self.assertIn("Supported: timer", refusal.require("warning"))
         self.assertEqual((self.board.books.started, self.bob.titles), ({}, []))
 
+    @conforms("RFC 4028 8.2")
     def test_the_caller_knows_it(self) -> None:
         sent = self.alice.ask("INVITE", "sip:bob@example.com", KNOWS, from_user="alice-desk")
         challenge = self.alice.response(407)

@@ -54,7 +54,7 @@ class BreadthTests(SynchronousTestCase):
     def test_60_when_nothing_is_said_and_no_more_whatever_is(self) -> None:
         self.assertEqual([breadth_of(request(*value)) for value in ((), ("7",), ("60",), ("61",))], [60, 7, 60, 60])
 
-    @conforms("RFC 5393 5.3.1")
+    @conforms("RFC 5393 5.3.1", "RFC 5393 5.8")
     def test_a_single_positive_integer(self) -> None:
         for value in ("0", "-1", "1.5", "", "many", "9" * 30):
             self.assertRaises(ParseError, breadth_of, request(value))

@@ -53,6 +53,22 @@ class LateTests(LateCase):
         self.assertEqual(self.board.books.endings, [("no_answer", 408, "system")])
         self.assertEqual(list(self.board.sessions), [])
 
+    @conforms("RFC 3261 14.1")
+    def test_that_of_a_reinvite_is_acknowledged_and_the_dialog_goes_on(self) -> None:
+        calling, called = self.talking()
+        calling.send("INVITE")
+        got = self.bob.request("INVITE")
+        self.board.run(PATIENCE)
+        self.alice.response(408)
+        self.answer(got)
+        ack = self.bob.request("ACK")
+        self.assertEqual((ack.cseq.number, ack.to_tag), (got.cseq.number, got.to_tag))
+        self.assertNotIn("BYE", self.bob.titles)
+        [session] = self.board.sessions
+        self.assertEqual(session.state, "active")
+        self.alice.heard.clear()
+        self.hang_up(called, self.alice)
+
     @conforms("RFC 3261 13.2.2.4")
     def test_the_ack_goes_first(self) -> None:
         self.answer(self.too_late())
@@ -201,8 +217,8 @@ class WinnerTests(LateCase):
 class GoneTests(SwitchboardCase):
     @conforms("RFC 3261 9.1", "RFC 3261 13.2.2.4")
     def test_the_caller_hung_up_and_is_gone(self) -> None:
-        """The connection of the caller broke: the phone is cancelled, and answers at the same moment."""
-        caller = Phone(self.board, "192.0.2.11", "alice", via="TCP")
+        """The WebSocket of the caller broke: the phone is cancelled, and answers at the same moment."""
+        caller = Phone(self.board, "192.0.2.11", "alice", via="WS")
         caller.ask("INVITE")
         got = self.bob.request("INVITE")
         self.bob.respond(got, 180)

@@ -6,7 +6,14 @@ import re
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from gosip_py.registrar.gruu import Gruus, TemporaryGruu, instance_key, instance_of_public, new_epoch
+from gosip_py.registrar.gruu import (
+    Gruus,
+    TemporaryGruu,
+    instance_key,
+    instance_of_public,
+    new_epoch,
+    public_gruu,
+)
 from gosip_py.registrar.registrar import RegistrationLimits, RegistrationOffers
 from gosip_py.sip.message import Response
 from gosip_py.sip.uri import parse_uri
@@ -22,9 +29,9 @@ class MakingTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.gruus = Gruus(SECRET)
 
-    @conforms("RFC 5627 A.1", "RFC 5627 5.4")
+    @conforms("RFC 5627 A.1", "RFC 5627 5.4", "RFC 5627 3.1.1")
     def test_public(self) -> None:
-        text = self.gruus.public("sip:alice@example.com", INSTANCE)
+        text = public_gruu(binding(instance=INSTANCE, gruu="00000000"))
         self.assertEqual(text, "sip:alice@example.com;gr=urn:uuid:f81d4fae-7dec-11d0-a765-00a0c91e6bf6")
         uri = parse_uri(text)
         self.assertTrue(uri.is_equivalent(parse_uri("sip:alice@example.com")))
@@ -32,7 +39,7 @@ class MakingTests(SynchronousTestCase):
 
     def test_public_of_an_odd_instance(self) -> None:
         for instance in ("<urn:x:a b;c=d?e>", '<"quoted">', "<a\\r\\nb>"):
-            uri = parse_uri(self.gruus.public("sip:al%20ice@example.com", instance))
+            uri = parse_uri(public_gruu(binding(aor="sip:al%20ice@example.com", instance=instance, gruu="00000000")))
             self.assertEqual((uri.user, uri.parameters), ("al ice", {"gr": instance[1:-1]}))
 
     def read(self, text: str) -> TemporaryGruu | None:
@@ -187,7 +194,7 @@ class RegistrarTests(RegistrarCase):
 
     @conforms("RFC 5627 5.1")
     def test_a_contact_that_leads_back_here(self) -> None:
-        public = self.gruus.public(AOR, INSTANCE)
+        public = public_gruu(binding(aor=AOR, instance=INSTANCE, gruu="00000000"))
         temporary = self.gruus.temporary(AOR, INSTANCE, new_epoch())
         for cseq, contact in enumerate((AOR, public, temporary, "sip:alice@192.0.2.1"), 1):
             self.expect(self.with_gruu(contact=contact, cseq=cseq), 403, "the address of the phone")

@@ -6,6 +6,7 @@ import itertools
 import random
 from typing import Any
 
+import attrs
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -14,6 +15,7 @@ from gosip_py.metrics import Metrics
 from gosip_py.registrar.keepalive import KeepAlive, LineEnds, Options
 from gosip_py.registrar.location import Contact, Location
 from gosip_py.transport.flow import Flow, Target
+from tests.conformance import conforms
 from tests.proxy.switchboard import SwitchboardCase
 from tests.registrar.fakes import NOW, Journal, RememberingWriter, StillFlow, binding
 
@@ -195,6 +197,34 @@ class OptionsTests(SwitchboardCase):
             self.board.run(40)
         self.assertTrue(self.board.location.holds(self.contact))
 
+    @conforms(
+        "RFC 3261 8.1.1",
+        "RFC 3261 8.1.1.1",
+        "RFC 3261 8.1.1.2",
+        "RFC 3261 8.1.1.3",
+        "RFC 3261 8.1.1.4",
+        "RFC 3261 8.1.1.6",
+        "RFC 3261 11.1",
+    )
+    def test_it_is_made_like_any_request(self) -> None:
+        asked = []
+        for _ in range(2):
+            self.ping.send(self.contact)
+            asked.append(self.bob.request("OPTIONS"))
+            self.bob.respond(asked[-1], 200)
+            self.board.run(40)
+        for request in asked:
+            self.assertEqual((request.uri_text, request.to.uri_text), (self.contact.uri_text, self.contact.uri_text))
+            self.assertEqual((request.to_tag, request.from_.uri_text), ("", "sip:example.com"))
+            self.assertEqual((request.value("max-forwards"), request.cseq.method), ("70", "OPTIONS"))
+            self.assertEqual(len(request.values("via")), 1)
+        for values in (
+            {request.call_id for request in asked},
+            {request.from_tag for request in asked},
+            {request.top_via.branch for request in asked},
+        ):
+            self.assertEqual(len(values - {""}), 2)
+
     def test_silent_three_times(self) -> None:
         self.keep_alive.start()
         self.board.run(3 * 2 * INTERVAL + 40)
@@ -216,6 +246,18 @@ class OptionsTests(SwitchboardCase):
         self.ping.send(self.contact)
         self.board.run(40)
         self.assertEqual([self.bob.titles.count("OPTIONS")], [1])
+
+    def test_who_came_by_a_connection_meanwhile_is_not_counted(self) -> None:
+        """Nobody would be there to forget the count."""
+        location = self.board.location
+        self.keep_alive.start()
+        self.board.run(1)
+        self.assertEqual(self.bob.titles, ["OPTIONS"])
+        moved = attrs.evolve(self.contact.binding, transport="TCP", source="203.0.113.9:40009")
+        location.refresh(self.contact, moved, StillFlow("TCP", ("203.0.113.9", 40009)), self.board.now())
+        self.board.run(2 * INTERVAL)
+        self.keep_alive.stop()
+        self.assertEqual((len(self.keep_alive), self.ping._unanswered), (0, {}))
 
     def test_who_left_meanwhile_is_not_counted(self) -> None:
         for _ in range(3):

@@ -17,6 +17,7 @@ from gosip_py.registrar.location import Contact, Location
 from gosip_py.sip.errors import ParseError
 from gosip_py.store.records import Binding
 from gosip_py.transport.flow import Target
+from tests.conformance import conforms
 from tests.registrar.fakes import NOW, Journal, RememberingWriter, StillFlow, binding
 
 AOR = "sip:alice@example.com"
@@ -214,6 +215,13 @@ class FlowTests(LocationCase):
         self.assertEqual(contact.target, Target("TCP", "192.0.2.5", 5062))
         self.assertTrue(contact.is_cut_off)
 
+    @conforms("RFC 7118 4.1")
+    def test_a_page_in_a_browser_that_was_closed_is_gone(self) -> None:
+        flow = StillFlow("WSS", ("203.0.113.9", 51234))
+        self.location.add(Contact(binding("sip:a@x3f.invalid;transport=ws", transport="WSS"), flow), NOW)
+        self.location.flow_failed(flow)
+        self.assertEqual((self.found(), self.writer.rows), ([], {}))
+
     def test_a_connection_that_closed_and_nobody_told(self) -> None:
         flow = StillFlow("TLS", ("192.0.2.5", 51234))
         contact = Contact(binding("sip:a@192.0.2.5", transport="TLS"), flow)
@@ -339,6 +347,19 @@ class RestoreTests(LocationCase):
         )
         there = self.location.lookup(AOR, NOW)
         self.assertEqual([contact.is_reachable for contact in there], [False, True, True])
+
+    @conforms("RFC 7118 4.1")
+    def test_a_page_in_a_browser_does_not_survive(self) -> None:
+        """But for its temporary GRUUs, which are good until it registers again; nor is it called with them."""
+        source = {"transport": "WSS", "source": "203.0.113.9:40001"}
+        self.restore(
+            binding("sip:a@x3f.invalid;transport=ws", **source),
+            binding("sip:b@x3f.invalid;transport=ws", gruu="00112233", instance="<urn:uuid:1>", **source),
+            binding("sip:c@x3f.invalid;transport=ws", path="<sip:edge.example.com;lr>", **source),
+        )
+        there = self.location.lookup(AOR, NOW)
+        self.assertEqual([contact.is_reachable for contact in there], [False, True])
+        self.assertEqual((self.writer.puts, self.writer.rows), (1, {}))
 
     def test_reattached_to_the_socket_that_they_know(self) -> None:
         self.restore(

@@ -222,6 +222,15 @@ class ExtensionTests(RegistrarCase):
         self.assertNotIn("record-route", answer)
 
 
+class HeaderTests(RegistrarCase):
+    @conforms("RFC 3261 8.2.2")
+    def test_what_nobody_knows_and_what_nobody_needs(self) -> None:
+        """Headers that are unknown are ignored, and malformed ones that do not matter here."""
+        strange = ("X-Never-Heard: of it", "Date: yesterday", "Accept-Language: ;;", "Alert-Info: <", "Organization:")
+        self.expect(self.register(f"Contact: <{HERE}>", *strange), 200)
+        self.assertEqual(self.bindings(), [HERE])
+
+
 @conforms("RFC 3261 10.3")
 class AuthorityTests(RegistrarCase):
     """Steps 3 and 4."""

@@ -110,7 +110,9 @@ class Tortuous(SynchronousTestCase):
             left = scene_of(name).send(octets(name)).request
             assert isinstance(came, Request)
             kept = [line for each, line in zip(came.names, came.lines, strict=True) if each not in ours]
-            passed = [line for each, line in zip(left.names, left.lines, strict=True) if each not in ours]
+            # a length is put in where there is none (16.6 item 9)
+            ours_here = ours if "content-length" in came.names else {*ours, "content-length"}
+            passed = [line for each, line in zip(left.names, left.lines, strict=True) if each not in ours_here]
             self.assertEqual((passed, left.body), (kept, came.body), name)
             self.assertEqual(left.values("via")[2:], came.values("via")[1:], name)
 

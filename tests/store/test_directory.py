@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import attrs
+
 from gosip_py.store.devices import Devices
 from gosip_py.store.directory import Directory
 from gosip_py.store.records import Device, User
@@ -88,6 +90,37 @@ class DirectoryTests(DatabaseCase):
             user = self.directory.user_by_login(login)
             assert user is not None
             self.assertEqual(user.id, user_id)
+
+    async def test_digits_with_which_a_name_begins(self) -> None:
+        def incomplete() -> list[str]:
+            return [dialled for dialled in ("20", "200", "30", "40") if self.directory.is_incomplete(dialled)]
+
+        bob = await self.users.update(self.bob.id, {"login": "2001"}, NOW)
+        self.assertEqual(incomplete(), [])
+        await self.add("401", self.alice.id)
+        await self.directory.load()
+        self.assertEqual(incomplete(), ["20", "200", "40"])
+        assert bob is not None
+        self.directory.apply_user(bob)
+        self.directory.apply_device(attrs.evolve(self.first, username="300"))
+        self.directory.apply_device(attrs.evolve(self.first, username="300"))
+        self.assertEqual(incomplete(), ["20", "200", "30", "40"])
+        self.directory.forget_user(self.bob.id)
+        self.directory.forget_device(self.first.id)
+        self.assertEqual(incomplete(), ["40"])
+        self.directory.forget_user(self.alice.id)
+        self.assertEqual(incomplete(), [])
+
+    async def test_a_name_that_another_device_took_over(self) -> None:
+        """As two changes may come back from a database in the other order."""
+        first = attrs.evolve(self.first, id=90, username="desk-9")
+        self.directory.apply_device(first)
+        self.directory.apply_device(attrs.evolve(self.first, id=91, username="desk-9"))
+        self.directory.apply_device(attrs.evolve(first, username="desk-10"))
+        for username, device_id in (("desk-9", 91), ("desk-10", 90)):
+            found = self.directory.device_by_username(username)
+            assert found is not None
+            self.assertEqual(found.id, device_id)
 
     async def test_who_is_made_while_everything_is_read_is_not_forgotten(self) -> None:
         """Seen as a phone that was refused for some seconds: its owner was made while a change was followed."""

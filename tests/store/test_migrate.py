@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import attrs
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.interfaces import IReactorFromThreads
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from gosip_py.store.database import Database, DatabaseError
+from gosip_py.store.bindings import Bindings
+from gosip_py.store.database import Database, DatabaseError, Transaction
 from gosip_py.store.migrate import Migration, MigrationError, load, migrate
 from gosip_py.store.postgres import PostgresDatabase
 from gosip_py.store.sqlite import SqliteDatabase
@@ -19,6 +21,25 @@ from tests.store.databases import NOW
 FIRST = Migration(1, "first", "CREATE TABLE a (x INTEGER); INSERT INTO a VALUES (1);\n-- 100 % of it?\n")
 SECOND = Migration(2, "second", "INSERT INTO a VALUES (2);\nCREATE TABLE b (x TEXT DEFAULT ';');")
 BROKEN = Migration(2, "broken", "CREATE TABLE b (x INTEGER); INSERT INTO a VALUES (2); INSERT INTO nowhere VALUES (1);")
+
+
+OLD_BINDING = {
+    "aor": "sip:alice@example.com",
+    "contact": "",
+    "call_id": "call-1",
+    "cseq": 7,
+    "q": 1000,
+    "expires_at": NOW + 60,
+    "registered_at": NOW - 5,
+    "transport": "UDP",
+    "source": "192.0.2.5:5060",
+    "local": "192.0.2.1:5060",
+    "path": "",
+    "user_agent": "Phone/1",
+    "instance": "",
+    "reg_id": None,
+    "device_id": 10,
+}
 
 
 class MigrateTests(TestCase):
@@ -52,6 +73,27 @@ class MigrateTests(TestCase):
         self.assertEqual(await migrate(self.database, NOW), [])
         for table in ("users", "devices", "bindings", "calls", "sessions", "api_tokens", "web_sessions"):
             self.assertEqual(await self.database.query(f"SELECT * FROM {table}"), [])
+
+    async def test_bindings_of_the_first_release(self) -> None:
+        """They are found again, can be refreshed and removed, and have no flow or GRUU yet."""
+        known = load(self.database.dialect)
+        await migrate(self.database, NOW, known[:2])
+        columns = ", ".join(OLD_BINDING)
+        text = f"INSERT INTO bindings ({columns}) VALUES ({', '.join('?' * len(OLD_BINDING))})"
+        rows = [tuple((OLD_BINDING | {"contact": f"sip:{name}@192.0.2.5"}).values()) for name in "ab"]
+
+        async def body(tx: Transaction) -> None:
+            await tx.executemany(text, rows)
+
+        await self.database.transact(body)
+        self.assertEqual(await migrate(self.database, NOW), known[2:])
+        repository = Bindings(self.database)
+        first, second = await repository.load_all(NOW)
+        self.assertEqual((first.contact, first.flow, first.gruu), ("sip:a@192.0.2.5", "", ""))
+        self.assertEqual((first.refreshed_at, first.reg_id, first.device_id), (NOW - 5, None, 10))
+        await repository.write([attrs.evolve(first, cseq=8)], [second.key])
+        (left,) = await repository.load_all(NOW)
+        self.assertEqual((left.contact, left.cseq), (first.contact, 8))
 
     async def test_an_applied_file_may_not_change(self) -> None:
         await migrate(self.database, NOW, [FIRST])

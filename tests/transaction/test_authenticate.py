@@ -16,6 +16,7 @@ from gosip_py.sip.digest import (
     ha1,
     legacy_response,
     parse_challenge,
+    parse_credentials,
 )
 from gosip_py.sip.message import Request
 from gosip_py.sip.parser import parse_message
@@ -218,6 +219,22 @@ class GoodTests(AuthenticatorCase):
         request = register(f"Proxy-Authorization: {ours}")
         self.authenticator.strip(request)
         self.assertNotIn("proxy-authorization", request)
+
+    def test_however_it_is_written(self) -> None:
+        """Whoever got it could try passwords on it."""
+        ours = self.answer(self.fresh())
+        realm = f'realm="{REALM}"'
+        self.assertIn(realm, ours)
+        for written in (f'realm = "{REALM}"', f'Realm="{REALM}"', f"realm={REALM}", f"realm\t={REALM} "):
+            credentials = ours.replace(realm, written)
+            self.assertEqual(parse_credentials(credentials).realm, REALM)
+            request = register(f"Proxy-Authorization: {credentials}")
+            self.authenticator.strip(request)
+            self.assertNotIn("proxy-authorization", request.names, written)
+        for written in (f'realm="{REALM}x"', f"realm={REALM}x", f'realm="x{REALM}"'):
+            request = register(f"Proxy-Authorization: {ours.replace(realm, written)}")
+            self.authenticator.strip(request)
+            self.assertIn("proxy-authorization", request.names, written)
 
     def test_a_client_that_knows_no_qop(self) -> None:
         answer = self.legacy(self.fresh().nonce)

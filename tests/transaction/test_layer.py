@@ -8,11 +8,13 @@ from gosip_py.sip.errors import ParseError
 from gosip_py.sip.message import Message, Response
 from gosip_py.sip.parser import parse_message
 from gosip_py.sip.reply import reply
+from gosip_py.transaction.client import ClientTransaction
 from gosip_py.transaction.layer import Limits
 from gosip_py.transaction.machines import State
+from gosip_py.transaction.user import Failure
 from gosip_py.transport.flow import Target
 from tests.conformance import conforms
-from tests.transaction.fakes import Bench, parsed, request
+from tests.transaction.fakes import Bench, RecordingOwner, parsed, request
 
 
 def responses(bench: Bench) -> list[Response]:
@@ -293,6 +295,21 @@ class MetricTests(SynchronousTestCase):
         self.assertEqual(
             {labels: sum(cell.counts) for labels, cell in series.items()}, {("OPTIONS",): 1, ("OTHER",): 1}
         )
+
+
+class FailedFlowTests(SynchronousTestCase):
+    def test_the_oldest_transaction_is_told_first(self) -> None:
+        bench = Bench()
+        told: list[str] = []
+
+        class Owner(RecordingOwner):
+            def client_failed(self, transaction: ClientTransaction, failure: Failure) -> None:
+                told.append(transaction.branch)
+
+        bench.owner = Owner()
+        branches = [bench.client("OPTIONS").branch for _ in range(20)]
+        bench.layer.flow_failed(bench.flow, "gone")
+        self.assertEqual(told, branches)
 
 
 class StopTests(SynchronousTestCase):

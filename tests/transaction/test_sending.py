@@ -115,6 +115,13 @@ class Told(Sending):
         self.told.append(("unanswered", status))
 
 
+def own(method: str) -> Request:
+    """A request that nobody sent us: the only Via will be ours."""
+    made = request(method)
+    made.remove("via")
+    return made
+
+
 class SendingCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
@@ -210,7 +217,7 @@ class FailoverTests(SendingCase):
         self.serve(FIRST, 100)
         second = self.serve(SECOND, 200)
         answers: list[Response | None] = []
-        Errand(self.sender, request("OPTIONS"), CARRIER, answers.append).send()
+        Errand(self.sender, own("OPTIONS"), CARRIER, answers.append).send()
         self.run_for(TIMER_B + 1)
         self.assertEqual((answers, second.requests, self.places.outages), ([None], [], []))
 
@@ -234,9 +241,18 @@ class FailoverTests(SendingCase):
         self.assertEqual(sending.told, ["started", "settled", ("unanswered", 408)])
         self.assertEqual(second.requests, [])
         answers: list[Response | None] = []
-        Errand(self.sender, request("MESSAGE"), CARRIER, answers.append).send()
+        Errand(self.sender, own("MESSAGE"), CARRIER, answers.append).send()
         self.run_for(TIMER_B + 1)
         self.assertEqual([answer and answer.status for answer in answers], [200])
+
+    @conforms("RFC 3261 8.1.3.3")
+    def test_an_answer_with_a_second_via_is_none(self) -> None:
+        server = self.serve(FIRST, 200)
+        server.headers = (("via", "SIP/2.0/UDP 192.0.2.99;branch=z9hG4bKother"),)
+        answers: list[Response | None] = []
+        Errand(self.sender, own("OPTIONS"), CARRIER, answers.append).send()
+        self.run_for()
+        self.assertEqual(answers, [None])
 
     def test_a_message_goes_to_the_next_when_the_first_says_503(self) -> None:
         self.serve(FIRST, 503)

@@ -251,12 +251,26 @@ class ForgettingTests(SynchronousTestCase):
         self.assertEqual((len(bench.user.transactions), last_response(bench).to_tag), (2, first.to_tag))
         self.assertEqual(len(first.to_tag), 16)
 
-    def test_a_challenged_invite_waits_for_its_ack(self) -> None:
+    @conforms("RFC 3261 26.3.2")
+    def test_a_challenged_invite_waits_for_its_ack_and_repeats_nothing_unasked(self) -> None:
+        """Whoever forges a source address shall not have eleven responses sent there for one request."""
         bench = Bench()
         bench.server().reply_and_forget(407)
+        bench.advance(8.0)
         self.assertEqual((bench.titles, bench.layer.in_flight), (["407"], 1))
-        bench.advance(0.6)
+        bench.receive(request("INVITE"))
         self.assertEqual(bench.titles, ["407", "407"])
+        bench.advance(32.0)
+        self.assertEqual((bench.titles, bench.layer.in_flight, len(bench.layer.wheel)), (["407", "407"], 0, 0))
+
+    def test_a_challenge_after_a_100_is_repeated(self) -> None:
+        """Whoever heard the 100 does not repeat the INVITE any more."""
+        bench = Bench()
+        transaction = bench.server()
+        transaction.reply(100)
+        transaction.reply_and_forget(407)
+        bench.advance(0.6)
+        self.assertEqual(bench.titles, ["100", "407", "407"])
 
 
 class ReplyTests(SynchronousTestCase):
@@ -333,6 +347,19 @@ class FlowFailureTests(SynchronousTestCase):
         bench.flow.way = other = FakeFlow(bench.clock, is_reliable=True)
         transaction.reply(486)
         self.assertEqual((titles(other.sent), bench.titles), (["486"], ["180"]))
+
+    @conforms("RFC 3261 18.2.2", "RFC 3261 13.3.1.4")
+    def test_so_does_a_2xx_that_is_repeated_after_the_failure(self) -> None:
+        bench = Bench(is_reliable=True)
+        transaction = bench.server()
+        answer = reply(transaction.request, 200, to_tag="ours")
+        transaction.respond(answer)
+        bench.receive(request("OPTIONS", branch="z9hG4bKelse"))  # by now nobody needs the INVITE any more
+        self.fail(bench)
+        bench.flow.way = other = FakeFlow(bench.clock, is_reliable=True)
+        transaction.respond(answer)
+        transaction.respond(answer)
+        self.assertEqual((titles(other.sent), bench.titles), (["200", "200"], ["200"]))
 
     def test_datagrams_that_fail_leave_it_to_the_timers(self) -> None:
         bench = Bench()

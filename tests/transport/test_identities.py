@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -28,6 +32,23 @@ class FindingTests(IdentitiesTestCase):
         )
         self.assertEqual(found.domains, ("pbx.example.com", "example.net"))
         self.assertEqual(found.users, ("sip:alice@example.org",))
+
+    def test_a_dns_name_that_looks_like_a_user_is_none(self) -> None:
+        key = ec.generate_private_key(ec.SECP256R1())
+        names = [x509.DNSName(name) for name in ("sip:alice@example.com", "exa mple.com", "@", "Example.com")]
+        now = datetime.now(UTC)
+        certificate = (
+            x509.CertificateBuilder()
+            .subject_name(x509.Name([]))
+            .issuer_name(x509.Name([]))
+            .public_key(key.public_key())
+            .serial_number(1)
+            .not_valid_before(now)
+            .not_valid_after(now)
+            .add_extension(x509.SubjectAlternativeName(names), critical=True)
+            .sign(key, hashes.SHA256())
+        )
+        self.assertEqual(identities_of(certificate).texts, ("example.com",))
 
     def test_other_schemes_do_not_count(self) -> None:
         found = self.found("cn.example", "sips:example.com", "https://example.com", "sips:alice@example.com")

@@ -21,6 +21,7 @@ from gosip_py.transport.connections import bind_tcp
 from gosip_py.transport.flow import Flow, Target
 from gosip_py.transport.layer import TransportLayer
 from gosip_py.transport.udp import bind_udp
+from tests.conformance import conforms
 from tests.transport.peers import REACTOR, StreamPeer, UdpPeer, WaitingUser, options
 
 
@@ -60,6 +61,7 @@ class LayerTestCase(TestCase):
 
 
 class TcpTests(LayerTestCase):
+    @conforms("RFC 3261 18", "RFC 3261 18.2.1")
     async def test_a_request_comes_in_and_its_response_goes_back(self) -> None:
         for host in ("127.0.0.1", "::1"):
             port = self.layer.listen_tcp(host, 0).port
@@ -70,6 +72,7 @@ class TcpTests(LayerTestCase):
             self.assertEqual((flow.local, flow.remote), ((host, port), (host, peer.port)))
             self.assertIn(b"SIP/2.0 200 OK", await peer.received.get())
 
+    @conforms("RFC 3261 18")
     async def test_two_layers_talk_over_one_connection(self) -> None:
         other = self.new_layer()
         other.user = WaitingUser()
@@ -88,6 +91,7 @@ class TcpTests(LayerTestCase):
         self.assertEqual(self.layer.flow_to(Target("TCP", "127.0.0.1", back), 300).remote, flow.local)
         self.assertEqual((self.layer.connections, other.connections), (1, 1))
 
+    @conforms("RFC 3261 18.4")
     async def test_connection_refused_is_reported_once_and_later(self) -> None:
         flow = self.layer.flow_to(Target("TCP", "127.0.0.1", free_port()), 300)
         for _ in range(3):
@@ -135,6 +139,7 @@ class TcpTests(LayerTestCase):
         self.assertEqual(self.new_layer()._families("UDP"), ())
         self.assertEqual(self.new_layer()._families("TCP"), (4,))
 
+    @conforms("RFC 3261 18.4")
     async def test_the_peer_closes_while_we_send(self) -> None:
         port = self.layer.listen_tcp("127.0.0.1", 0).port
         peer = await self.connected(port)
@@ -191,15 +196,18 @@ class SwitchTests(LayerTestCase):
         super().setUp()
         self.port = self.layer.listen_udp("127.0.0.1", 0).port
 
+    @conforms("RFC 3261 18.1.1")
     def test_a_large_request_goes_by_tcp(self) -> None:
         target = Target("UDP", "127.0.0.1", free_port())
         sizes = {1300: "UDP", 1301: "TCP"}
         self.assertEqual({size: self.layer.flow_to(target, size).transport for size in sizes}, sizes)
 
+    @conforms("RFC 3261 18.1.1")
     def test_but_not_when_the_target_is_a_flow_that_is_open(self) -> None:
         flow = self.layer.flow_to(Target("UDP", "127.0.0.1", 9), 300)
         self.assertIs(self.layer.flow_to(Target("UDP", "127.0.0.1", 9, flow), 5000), flow)
 
+    @conforms("RFC 3261 18.1.1")
     async def test_back_to_udp_when_tcp_is_refused(self) -> None:
         phone = UdpPeer()
         self.addCleanup(phone.close)
@@ -256,6 +264,7 @@ class PortTests(LayerTestCase):
         ])  # fmt: skip
         self.assertEqual(str(listener), f"tcp://[::1]:{listener.port}")
 
+    @conforms("RFC 3261 18.2.1")
     def test_udp_and_tcp_and_both_families_share_a_port(self) -> None:
         port = self.layer.listen_udp("0.0.0.0", 0).port
         for host in ("0.0.0.0", "::"):

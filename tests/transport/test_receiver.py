@@ -13,6 +13,7 @@ from gosip_py.sip.message import Request
 from gosip_py.transport.counts import TransportCounts
 from gosip_py.transport.flow import Flow
 from gosip_py.transport.receiver import Receiver
+from tests.conformance import conforms
 from tests.network import MemoryNetwork, RecordingUser
 from tests.transport.peers import options
 
@@ -44,6 +45,7 @@ class ReceiverTests(SynchronousTestCase):
     def received(self, method: str) -> float:
         return self.metrics.messages.child(method, "in").value
 
+    @conforms("RFC 3261 18.2.1")
     def test_a_request_is_marked_and_counted(self) -> None:
         self.receiver.receive_datagram(options("SIP/2.0/UDP 10.0.0.1;rport;branch=z9hG4bKx"), self.flow)
         [(request, flow)] = self.user.requests
@@ -57,11 +59,13 @@ class ReceiverTests(SynchronousTestCase):
         self.assertEqual(self.received("OTHER"), 3)
         self.assertEqual(len(self.user.requests), 3)
 
+    @conforms("RFC 3261 18.1.2")
     def test_a_response_to_us_is_passed_up(self) -> None:
         self.receiver.receive_datagram(RESPONSE.format("192.0.2.1:5060", "1 INVITE").encode(), self.flow)
         self.assertEqual([response.status for response, _ in self.user.responses], [200])
         self.assertEqual(self.received("INVITE"), 1)
 
+    @conforms("RFC 3261 18.1.2")
     def test_a_response_to_somebody_else_is_dropped_and_counted(self) -> None:
         for sent_by in ("192.0.2.1", "192.0.2.1:5070", "192.0.2.2:5060"):
             self.receiver.receive_datagram(RESPONSE.format(sent_by, "1 INVITE").encode(), self.flow)

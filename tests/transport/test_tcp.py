@@ -24,6 +24,7 @@ from gosip_py.transport.receiver import Receiver
 from gosip_py.transport.reports import FailureReports
 from gosip_py.transport.tcp import StreamConnection
 from gosip_py.transport.tls import TlsTrust
+from tests.conformance import conforms
 from tests.transport.peers import WaitingUser, options
 
 OURS = ("192.0.2.1", 5060)
@@ -95,6 +96,7 @@ class StreamTestCase(SynchronousTestCase):
 
 
 class ReceivingTests(StreamTestCase):
+    @conforms("RFC 3261 18.3")
     def test_cut_at_every_index(self) -> None:
         for cut in range(1, len(REQUEST)):
             connection, wire = self.accepted(cut)
@@ -113,11 +115,13 @@ class ReceivingTests(StreamTestCase):
             connection.dataReceived(bytes((octet,)))
         self.assertEqual(wire.value().count(b"SIP/2.0 200 OK"), 3)
 
+    @conforms("RFC 3261 18.3")
     def test_many_in_one_segment(self) -> None:
         connection, _ = self.accepted()
         connection.dataReceived(REQUEST * 50 + REQUEST[:10])
         self.assertEqual(len(self.user.requests), 50)
 
+    @conforms("RFC 5626 4.4.1", "RFC 5626 5.4")
     def test_a_ping_is_answered(self) -> None:
         connection, wire = self.accepted()
         connection.dataReceived(b"\r\n\r\n")
@@ -128,6 +132,7 @@ class ReceivingTests(StreamTestCase):
         self.assertTrue(wire.value().startswith(b"\r\n\r\nSIP"))
         self.assertEqual(self.counts.keep_alives, 2)
 
+    @conforms("RFC 3261 18.3")
     def test_a_fault_is_answered_with_400_and_then_the_connection_closes(self) -> None:
         connection, wire = self.accepted()
         connection.dataReceived(REQUEST.replace(b"Content-Length: 11", b"Content-Length: eleven") + REQUEST)
@@ -178,6 +183,7 @@ class ReceivingTests(StreamTestCase):
 
 
 class FlowTests(StreamTestCase):
+    @conforms("RFC 3261 18.4")
     def test_the_end_of_a_connection_is_told_once_and_not_from_inside_it(self) -> None:
         connection, wire = self.accepted()
         wire.end()
@@ -213,6 +219,7 @@ class FlowTests(StreamTestCase):
         self.assertEqual(told, flows)
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 2)
 
+    @conforms("RFC 3261 18.2.2", "RFC 3263 5")
     def test_responses_go_over_the_connection_of_the_request(self) -> None:
         connection, wire = self.accepted()
         via = parse_via("SIP/2.0/TCP 10.0.0.1:5090;received=192.0.2.9")
@@ -222,6 +229,7 @@ class FlowTests(StreamTestCase):
         self.assertEqual(other.remote, ("192.0.2.9", 5090))
         self.assertEqual(self.reactor.tcpClients[0][:2], ("192.0.2.9", 5090))
 
+    @conforms("RFC 3261 18")
     def test_a_request_finds_the_connection_that_the_peer_opened(self) -> None:
         connection, _ = self.accepted()
         self.assertIs(self.connections.flow_to("TCP", "192.0.2.9", 4711), connection.flow)
@@ -296,6 +304,7 @@ class ConnectingTests(StreamTestCase):
         flow.send(b"x" * 2000)
         self.assertIsNone(self.reactor.tcpClients[-1][2].buildProtocol(None))
 
+    @conforms("RFC 3261 18.4")
     def test_a_connection_that_is_refused_fails_once(self) -> None:
         flow = self.connections.flow_to("TCP", "192.0.2.8", 5060)
         self.reactor.tcpClients[-1][2].clientConnectionFailed(self.reactor.connectors[-1], Failure(OSError("no")))
@@ -324,6 +333,7 @@ class ConnectingTests(StreamTestCase):
 
 
 class DeadlineTests(StreamTestCase):
+    @conforms("RFC 3261 18")
     def test_an_idle_connection_is_closed(self) -> None:
         _, wire = self.accepted()
         self.pass_time(595)

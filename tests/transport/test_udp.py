@@ -21,6 +21,7 @@ from gosip_py.transport.flow import Flow, Target
 from gosip_py.transport.layer import TransportLayer
 from gosip_py.transport.receiver import Receiver
 from gosip_py.transport.udp import UdpFlow, UdpSocket, bind_udp
+from tests.conformance import conforms
 from tests.network import RecordingUser
 from tests.transport.peers import REACTOR, UdpPeer, WaitingUser, options
 
@@ -46,6 +47,7 @@ class UdpTests(TestCase):
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"SIP/2.0/UDP {host}:{self.phone.port};branch=z9hG4bKx{rest}"
 
+    @conforms("RFC 3261 18", "RFC 3581 4")
     async def test_a_request_comes_in_and_its_response_goes_out(self) -> None:
         self.phone.send(options(self.via()), self.port)
         request, flow = await self.user.requested.get()
@@ -56,12 +58,14 @@ class UdpTests(TestCase):
         counted = [self.metrics.messages.child("OPTIONS", direction).value for direction in ("in", "out")]
         self.assertEqual(counted, [1, 1])
 
+    @conforms("RFC 3261 18.2.2")
     async def test_without_rport_the_response_goes_to_the_port_in_via(self) -> None:
         other = UdpPeer(self.host)
         self.phone.send(options(self.via("").replace(str(self.phone.port), str(other.port))), self.port)
         self.assertIn(b"200 OK", await other.received.get())
         await other.close()
 
+    @conforms("RFC 3261 18.1.2")
     async def test_a_request_goes_out_and_its_response_comes_in(self) -> None:
         flow = self.layer.flow_to(Target("udp", self.host, self.phone.port), 300)
         flow.send(options(flow.via_head + "z9hG4bKout"))
@@ -92,6 +96,7 @@ class UdpTests(TestCase):
         for _ in range(200):
             await self.user.requested.get()
 
+    @conforms("RFC 3261 18.4")
     async def test_a_datagram_that_is_too_large_fails_once_and_the_flow_stays_open(self) -> None:
         flow = self.layer.flow_to(Target("UDP", self.host, self.phone.port), 300)
         flow.send(b"x" * 70000)
@@ -193,6 +198,7 @@ class SendingTests(SynchronousTestCase):
         self.assertEqual(self.counts.lost_sends, 5000 - 4096)
         self.assertEqual(self.failed, [])
 
+    @conforms("RFC 3261 18.4")
     def test_a_refused_datagram_is_reported_and_the_queue_goes_on(self) -> None:
         self.bound.script = [errno.EAGAIN, errno.ENETUNREACH, 0]
         self.flow.send(b"1")
@@ -215,6 +221,7 @@ class SendingTests(SynchronousTestCase):
             self.udp.flow_for(("127.0.0.2", port))
         self.assertLess(len(self.udp._flows) + len(self.udp._older), 2 * 8192 + 1)
 
+    @conforms("RFC 3261 18.2.2", "RFC 3581 4")
     def test_the_flow_of_a_response(self) -> None:
         remote = self.flow.remote
         marked = parse_via(f"SIP/2.0/UDP 10.0.0.1;received={remote[0]};rport={remote[1]}")

@@ -9,6 +9,7 @@ from gosip_py.sip.headers import parse_via
 from gosip_py.sip.message import Request
 from gosip_py.sip.parser import parse_head
 from gosip_py.transport.via import mark_via, response_address, uri_host
+from tests.conformance import conforms
 
 
 def request(*vias: str) -> Request:
@@ -24,6 +25,7 @@ def marked(*vias: str, host: str = "192.0.2.9", port: int = 4711) -> Request:
     return message
 
 
+@conforms("RFC 3261 18.2.1", "RFC 3581 4")
 class MarkTests(SynchronousTestCase):
     """RFC 3261 18.2.1, RFC 3581 4."""
 
@@ -97,6 +99,7 @@ class MarkTests(SynchronousTestCase):
                 marked(*vias)
 
 
+@conforms("RFC 3261 18.2.2", "RFC 3581 4", "RFC 3263 5")
 class ResponseAddressTests(SynchronousTestCase):
     """RFC 3261 18.2.2, RFC 3581 4."""
 

@@ -105,7 +105,8 @@ class Presence(EventPackage):
         """The presence document (RFC 3863 4.1); it bears no version, so that one that says nothing new is not sent."""
         resource = watch.resource
         published = self._published(resource.user_id)
-        parts = published or self._derived(resource)
+        user = self._people.user(resource.user_id)
+        parts = published if published and user is not None and user.enabled else self._derived(resource)
         declared = {f"xmlns:{prefix}": space for space, prefix in _PREFIXES.items()}
         attributes: dict[str, object] = {"xmlns": PIDF, **declared, "entity": resource.aor}
         return (DECLARATION + node("presence", attributes, *parts)).encode()
@@ -124,7 +125,8 @@ class Presence(EventPackage):
         user = self._people.user(resource.user_id)
         now = self._now()
         aors = self._people.aors_of(resource.user_id)
-        is_here = user is not None and user.enabled and any(self._location.lookup(aor, now) for aor in aors)
+        phones = (contact for aor in aors for contact in self._location.lookup(aor, now))
+        is_here = user is not None and user.enabled and any(phone.is_reachable for phone in phones)
         wants_calls = user is not None and not user.dnd
         is_talking = self._calls.is_talking(resource.user_id)
         note = "" if wants_calls else "Do not disturb"
@@ -150,6 +152,9 @@ class Presence(EventPackage):
             _rename(child, prefix)
             name = local_name(child.tag) if namespace(child.tag) == PIDF else ""
             parts[name if name in parts else ""] += write_tree(child, PIDF, _PREFIXES)
+            if sum(map(len, parts.values())) > MOST_OCTETS:
+                # A name that stands once in the body may have to be written with every element.
+                raise ParseError(f"the body takes more than {MOST_OCTETS} octets once its namespaces are written out")
         return tuple(parts.values())
 
     def _is_about(self, resource: Resource, entity: str) -> bool:

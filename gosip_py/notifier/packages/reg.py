@@ -16,12 +16,14 @@ from gosip_py.events import BindingAdded, BindingRefreshed, BindingRemoved, Bus
 from gosip_py.notifier.markup import DECLARATION, node, text_of
 from gosip_py.notifier.package import EventPackage, Resource, Watch, is_owner
 from gosip_py.notifier.people import People
+from gosip_py.registrar.gruu import public_gruu
 from gosip_py.registrar.location import Contact, Location
 from gosip_py.transaction.validation import Refusal
 
 __all__ = ["Registrations"]
 
 NAMESPACE = "urn:ietf:params:xml:ns:reginfo"
+GRUU_NAMESPACE = "urn:ietf:params:xml:ns:gruuinfo"
 LINGER_SECONDS = 10.0
 """How long a contact that is gone is still told of: longer than two NOTIFYs keep apart."""
 _MOST_LINGERING = 10_000
@@ -146,8 +148,11 @@ class Registrations(EventPackage):
             "cseq": binding.cseq,
         }
         parameters = (("+sip.instance", binding.instance), ("reg-id", binding.reg_id))
-        unknown = [node("unknown-param", {"name": name}, text_of(value)) for name, value in parameters if value]
-        return node("contact", attributes, node("uri", {}, text_of(binding.contact)), *unknown)
+        more = [node("unknown-param", {"name": name}, text_of(value)) for name, value in parameters if value]
+        public = public_gruu(binding)
+        if public:  # RFC 5628 5.1
+            more.append(node("pub-gruu", {"xmlns": GRUU_NAMESPACE, "uri": public}))
+        return node("contact", attributes, node("uri", {}, text_of(binding.contact)), *more)
 
 
 def _gone(recent: _Recent) -> str:

@@ -1,0 +1,29 @@
+"""Play one seed."""
+
+from __future__ import annotations
+
+import attrs
+
+from tests.chaos import ladder
+from tests.chaos.invariants import check
+from tests.chaos.world import World
+
+__all__ = ["Run", "play"]
+
+
+@attrs.frozen
+class Run:
+    """A run that is over; ``breaches`` are the invariants that it broke."""
+
+    world: World
+    breaches: list[str]
+
+    def ladder(self) -> str:
+        return ladder.draw(self.world)
+
+
+def play(seed: int) -> Run:
+    """The same for the same seed, always and everywhere."""
+    world = World(seed)
+    world.play()
+    return Run(world, check(world))

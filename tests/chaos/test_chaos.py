@@ -1,0 +1,104 @@
+"""Some hundreds of seeds, and what the tool promises: a seed tells everything, and a broken invariant is found."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections import Counter
+from contextlib import redirect_stdout
+from io import StringIO
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from gosip_py.proxy.fork import ResponseContext
+from gosip_py.proxy.outcome import CallOutcome
+from tests.chaos.__main__ import main
+from tests.chaos.play import play
+from tests.conformance import conforms
+
+SEEDS = 400
+TELLING = 39  # one with a connection that breaks under several transactions
+ROOT = Path(__file__).parents[2]
+
+
+@conforms("RFC 3261 12.2", "RFC 3261 13.2.2.4", "RFC 3261 15.1", "RFC 3261 16.7", "RFC 3261 17", "RFC 6026 7")
+class ChaosTests(SynchronousTestCase):
+    def test_nothing_breaks_and_nothing_is_left(self) -> None:
+        endings: Counter[tuple[str, str]] = Counter()
+        finals: Counter[int] = Counter()
+        broken = []
+        for seed in range(SEEDS):
+            run = play(seed)
+            broken += [f"seed {seed}: {breach}" for breach in run.breaches]
+            endings.update((event.result, event.ended_by) for event in run.world.board.books.ended)
+            finals.update(final for exchange in run.world.exchanges for final in exchange.finals)
+        self.assertEqual(broken, [])
+        self.has_led_everywhere(endings, finals)
+
+    def has_led_everywhere(self, endings: Counter[tuple[str, str]], finals: Counter[int]) -> None:
+        """Or the seeds would show little."""
+        results = {"answered", "cancelled", "failed", "no_answer", "redirected", "rejected"}
+        self.assertEqual({result for result, _ in endings}, results)
+        self.assertEqual({by for result, by in endings if result == "answered"}, {"callee", "caller", "system"})
+        self.assertLessEqual({202, 302, 407, 421, 422, 480, 481, 482, 483, 486, 487, 491, 500, 603}, set(finals))
+
+
+class SameSeedTests(SynchronousTestCase):
+    def ladder(self, hash_seed: str) -> str:
+        """In a process of its own, whose sets and dictionaries of strings are in an order of their own."""
+        command = [sys.executable, "-m", "tests.chaos", "--seed", str(TELLING), "--ladder"]
+        environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
+        return subprocess.run(command, env=environment, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+
+    def test_it_plays_the_same_in_every_process(self) -> None:
+        ladder = self.ladder("1")
+        self.assertEqual(ladder, self.ladder("2"))
+        self.assertIn(" breaks\n", ladder)
+        self.assertIn("LOST", ladder)
+
+    def test_it_does_not_matter_what_was_played_before(self) -> None:
+        first = play(TELLING).ladder()
+        play(TELLING + 1)
+        self.assertEqual(play(TELLING).ladder(), first)
+        self.assertNotEqual(play(TELLING + 1).ladder(), first)
+
+
+class CommandTests(SynchronousTestCase):
+    def run_main(self, *arguments: str) -> tuple[int, str]:
+        output = StringIO()
+        with redirect_stdout(output):
+            code = main(arguments)
+        return code, output.getvalue()
+
+    def test_it_says_how_fast_it_was(self) -> None:
+        code, output = self.run_main("--seeds", "3", "--from", "5")
+        self.assertEqual(code, 0)
+        self.assertIn("3 seeds in ", output)
+
+    def test_two_processes(self) -> None:
+        self.assertEqual(self.run_main("--seeds", "4", "--jobs", "2")[0], 0)
+
+    def test_a_broken_invariant_is_told_with_its_seed(self) -> None:
+        # A caller's giving up goes unnoticed, and whoever is called rings on.
+        self.patch(ResponseContext, "receive_cancel", lambda *_: None)
+        code, output = self.run_main("--seeds", "100")
+        self.assertEqual(code, 1)
+        self.assertRegex(output, r"seed [0-9]+: .*INVITE of call@.* was not answered: timeout")
+        self.assertIn("seeds broke an invariant", output)
+
+
+class SensitivityTests(SynchronousTestCase):
+    """What breaks the server on purpose is found within some tens of seeds."""
+
+    def breaches(self, seeds: int = 40) -> str:
+        return "\n".join(breach for seed in range(seeds) for breach in play(seed).breaches)
+
+    def test_a_journal_that_forgets_failures(self) -> None:
+        self.patch(CallOutcome, "failure", lambda *_: None)
+        self.assertIn("calls started and ", self.breaches(5))
+
+    def test_hops_that_are_not_counted(self) -> None:
+        self.patch(sys.modules["gosip_py.proxy.route"], "_count_down", lambda _copy: None)
+        self.assertIn("Max-Forwards of a", self.breaches(5))
