@@ -36,16 +36,16 @@ class Message:
 
     __slots__ = ("_call_id", "_cseq", "_from", "_from_tag", "_to_tag", "_top_via", "body", "lines", "names")
 
-    def __init__(self, names: list[str], lines: list[str], body: bytes = b"") -> None:
-        self.names = names
-        self.lines = lines
-        self.body = body
-        self._top_via: Via | None = None
-        self._cseq: CSeq | None = None
-        self._call_id: str | None = None
-        self._from: Address | None = None
-        self._from_tag: str | None = None
-        self._to_tag: str | None = None
+    # Set by the two kinds themselves: a constructor of its own would be one more call for each message.
+    names: list[str]
+    lines: list[str]
+    body: bytes
+    _top_via: Via | None
+    _cseq: CSeq | None
+    _call_id: str | None
+    _from: Address | None
+    _from_tag: str | None
+    _to_tag: str | None
 
     # -- reading ----------------------------------------------------------------------------------------------------
 
@@ -261,7 +261,6 @@ class Request(Message):
         body: bytes = b"",
         version: str = "SIP/2.0",
     ) -> None:
-        # Not by way of Message: another call would be a tenth of what it takes to read a message.
         self.names = names
         self.lines = lines
         self.body = body
@@ -310,7 +309,7 @@ class Response(Message):
     __slots__ = ("reason", "status")
 
     def __init__(self, status: int, reason: str, names: list[str], lines: list[str], body: bytes = b"") -> None:
-        self.names = names  # as in Request
+        self.names = names
         self.lines = lines
         self.body = body
         self._top_via = self._cseq = self._call_id = self._from = self._from_tag = self._to_tag = None

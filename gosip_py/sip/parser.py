@@ -67,8 +67,11 @@ def content_length(message: Message) -> int:
     ParseError when it is missing, no number, too large, or given twice with different values.
     """
     names = message.names
-    at = names.index("content-length") if "content-length" in names else len(names)
-    if at < len(names) and "content-length" not in names[at + 1 :]:
+    try:
+        at = names.index("content-length")
+    except ValueError:
+        raise ParseError("Content-Length is missing", 0, message) from None
+    if "content-length" not in names[at + 1 :]:
         digits = message.lines[at].partition(":")[2].strip(" \t")
         if len(digits) < 5 and digits.isascii() and digits.isdigit():
             return int(digits)

@@ -6,11 +6,11 @@ from typing import Any
 
 from twisted.trial.unittest import TestCase
 
+from tests.conformance import conforms
 from tests.end_to_end.phone import Leg, Phone
 from tests.end_to_end.server import Server
 from tests.postgres import PostgresServer
 from tests.running import LOOPBACK, Settings
-from tests.conformance import conforms
 
 DRAIN_SECONDS = 0.4
 IMPATIENT: Settings = {"limits": {"drain_seconds": DRAIN_SECONDS}}
