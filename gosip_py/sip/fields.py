@@ -236,7 +236,7 @@ def parse_delta_seconds(text: str) -> DeltaSeconds:
     return DeltaSeconds(parse_expires(seconds.rstrip(" \t")), _parameters(rest) if rest else {})
 
 
-@attrs.frozen
+@attrs.frozen(slots=False)  # made for each call that has a session timer
 class SessionExpires:
     """The session interval in seconds and who refreshes: ``uac``, ``uas`` or an empty string (RFC 4028 4)."""
 

@@ -36,16 +36,17 @@ class Message:
 
     __slots__ = ("_call_id", "_cseq", "_from", "_from_tag", "_to_tag", "_top_via", "body", "lines", "names")
 
-    # Set by the two kinds themselves: a constructor of its own would be one more call for each message.
-    names: list[str]
-    lines: list[str]
-    body: bytes
-    _top_via: Via | None
-    _cseq: CSeq | None
-    _call_id: str | None
-    _from: Address | None
-    _from_tag: str | None
-    _to_tag: str | None
+    # Request and Response write this out in their own, to save a call for each message.
+    def __init__(self, names: list[str], lines: list[str], body: bytes = b"") -> None:
+        self.names = names
+        self.lines = lines
+        self.body = body
+        self._top_via: Via | None = None
+        self._cseq: CSeq | None = None
+        self._call_id: str | None = None
+        self._from: Address | None = None
+        self._from_tag: str | None = None
+        self._to_tag: str | None = None
 
     # -- reading ----------------------------------------------------------------------------------------------------
 
@@ -66,8 +67,11 @@ class Message:
 
     def values(self, name: str) -> list[str]:
         """The values of all headers with this canonical name, in order, split at commas where it allows several."""
-        if name not in self.names:
+        count = self.names.count(name)
+        if count == 0:
             return []
+        if count == 1 and "," not in (value := self.require(name)):
+            return [value] if value or name not in COMMA_SEPARATED else []
         found = [_value_of(line) for line_name, line in zip(self.names, self.lines, strict=True) if line_name == name]
         if name not in COMMA_SEPARATED:
             return found

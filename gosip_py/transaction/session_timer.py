@@ -49,7 +49,7 @@ class SessionTimerPolicy:
             raise ValueError("0 < min_se <= session_expires <= max_se does not hold")
 
 
-@attrs.frozen
+@attrs.frozen(slots=False)  # made for each call, as Target
 class Asked:
     """What a forwarded refresh asks of its UAS, remembered until it is answered (RFC 4028 8.1).
 

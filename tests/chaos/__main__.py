@@ -22,7 +22,7 @@ Outcome = tuple[int, list[str]]
 
 def arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
-    parser.add_argument("--seeds", type=int, default=1000, help="how many (default: 1000)")
+    parser.add_argument("--seeds", type=int, default=10_000, help="how many (default: 10000)")
     parser.add_argument("--from", type=int, default=0, dest="first", help="the first of them (default: 0)")
     parser.add_argument("--seed", type=int, help="only this one")
     parser.add_argument("--ladder", action="store_true", help="with --seed: print what happened")
@@ -36,6 +36,8 @@ def main(argv: Sequence[str]) -> int:
         run = play(options.seed)
         if options.ladder:
             print(run.ladder())
+        elif not run.breaches:
+            print(f"seed {options.seed} breaks nothing")
         return _report([(options.seed, run.breaches)])
     started = time.monotonic()
     failed = _report(_play_all(range(options.first, options.first + options.seeds), options.jobs))

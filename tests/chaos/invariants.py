@@ -146,6 +146,15 @@ def _caller_of(world: World, call_id: str) -> Calling | None:
     return next((call for call in world.calls if call.call_id == call_id), None)
 
 
+def _is_out_of_sight(world: World, call: Calling) -> bool:
+    """Whether it was refused, and went by way of a phone that sends calls on and does not record its route.
+
+    When somebody answers too late behind that one, the server hangs up where it sent the INVITE to, and not beyond.
+    """
+    finals = call.question.exchange.finals
+    return call.call_id in world.sent_on and bool(finals) and finals[0] >= 300
+
+
 def _confirmations(world: World) -> Iterator[str]:
     """Every 2xx to an INVITE is acknowledged by somebody, if both ends live.
 
@@ -158,7 +167,7 @@ def _confirmations(world: World) -> Iterator[str]:
             continue
         call = _caller_of(world, talk.call_id)
         others = [other.phone for other in world.talks[talk.key]]
-        if call is None or call.question.exchange.failure is not None:
+        if call is None or call.question.exchange.failure is not None or _is_out_of_sight(world, call):
             continue
         # A phone behind a NAT that called itself: what comes from its flow does not go back on it (RFC 5626 5.3).
         is_lonely = talk.phone is call.phone and talk.phone.needs_its_flow
@@ -176,7 +185,9 @@ def _talks(world: World) -> Iterator[str]:
             if talk.was_forgotten and not _is_shaken(talk.phone):
                 yield f"{talk} was never hung up on"
         call = _caller_of(world, key[0])
-        if call is not None and not _is_shaken(call.phone, *(talk.phone for talk in ends)):
+        if call is None or _is_shaken(call.phone, *(talk.phone for talk in ends)):
+            continue
+        if len(ends) == 2 or not _is_out_of_sight(world, call):
             yield from _both_ends(call, ends)
 
 

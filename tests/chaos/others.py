@@ -180,7 +180,7 @@ class _Passing(Line):
         copy.set_uri(f"sip:{forwarder.goal}@{DOMAIN}")
         branch = _MARK + forwarder.name + request.top_via.branch.removeprefix("z9hG4bK")
         if request.method == "INVITE":
-            forwarder.world.passed(branch, hops - 1)
+            forwarder.world.passed(branch, hops - 1, request.call_id)
         copy.push_via(forwarder.flow.via_head + branch)
         forwarder.flow.send(copy.to_bytes())
 

@@ -10,6 +10,7 @@ from twisted.internet.interfaces import IDelayedCall
 
 from gosip_py.metrics import Metrics
 from gosip_py.sip.compose import compose
+from gosip_py.sip.digest import Challenge
 from gosip_py.sip.errors import ParseError
 from gosip_py.sip.message import Request, Response
 from gosip_py.transaction.layer import TransactionLayer
@@ -112,6 +113,7 @@ class Phone:
         self.needs_its_flow = bool(account.hidden) or account.has_flows
         self.is_alive = True
         self.breaks: list[float] = []
+        self.challenges: dict[str, tuple[Challenge, int]] = {}
         self.talks: dict[tuple[str, str, str], Talk] = {}
         self.confirmations: dict[tuple[str, str, int], Confirmation] = {}
         network = world.network

@@ -21,7 +21,9 @@ _REFUSALS = (404, 406, 415, 480, 486, 486, 486, 488, 500, 503, 600, 603)
 _LONGEST_RINGING = 500.0
 _SAME_MOMENT = 2.0  # several phones that answer then do so at once
 _PLANS = ("answer",) * 11 + ("refuse",) * 4 + ("send on", "be silent", "be patient", "be stubborn", "die")
-_LATEST = 20.0  # seconds after a CANCEL within which somebody may still wait for a 2xx
+# Seconds after a CANCEL. Whoever took another 2xx acknowledges this one for 64*T1 (RFC 6026 7.2): it must be repeated
+# often enough in that time.
+_LATEST = 8.0
 
 
 class Ringing:

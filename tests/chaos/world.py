@@ -103,6 +103,7 @@ class World:
         self.watchings: list[Watching] = []
         self.read_by: dict[str, list[tuple[Phone, int]]] = {}
         self.passes: dict[str, int] = {}
+        self.sent_on: set[str] = set()
         self._plans: dict[str, Plan] = {}
         self._is_vandalism = False
         self._listen()
@@ -283,9 +284,10 @@ class World:
     def began(self, talk: Talk) -> None:
         self.talks.setdefault(talk.key, []).append(talk)
 
-    def passed(self, branch: str, hops: int) -> None:
+    def passed(self, branch: str, hops: int, call_id: str) -> None:
         """A forwarder sent an INVITE on, with this branch."""
         self.passes[branch] = hops
+        self.sent_on.add(call_id)
 
     @contextmanager
     def vandalism(self) -> Iterator[None]:

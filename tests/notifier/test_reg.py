@@ -73,6 +73,7 @@ class RegistrationTests(OfficeCase):
         self.assertEqual(left.get("id"), told.get("id"))
         self.assertEqual(root_of(gone).get("version"), "2")
 
+    @conforms("RFC 5627 5.5")
     def test_the_public_gruu_of_a_phone(self) -> None:
         """RFC 5628: for whoever watches where a phone is, and wants to call just that one."""
         self.alice.register("alice", 10, instance="<urn:uuid:1>", gruu="00112233")
