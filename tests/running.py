@@ -17,6 +17,7 @@ from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlencode
 
 import attrs
 import treq
@@ -281,9 +282,9 @@ class Api:
         device = {"user_id": user["id"], "name": username, "username": username, "password": PHONE_PASSWORD}
         await self.create("/api/devices", device)
 
-    async def rows(self, path: str) -> list[dict[str, Any]]:
-        """The first hundred rows of a list."""
-        page = await self.read(f"{path}?per_page=100")
+    async def rows(self, path: str, **filters: str) -> list[dict[str, Any]]:
+        """The first hundred rows of a list that pass the filters."""
+        page = await self.read(f"{path}?{urlencode({'per_page': 100, **filters})}")
         rows: list[dict[str, Any]] = page["data"]
         return rows
 

@@ -23,6 +23,7 @@ _GLARE = 491
 _TRIFLES = ("INFO", "OPTIONS", "MESSAGE")
 _SAME_MOMENT = 3.0
 _MOST_REFRESHES = 3
+_PATIENCE = 60.0
 _LONGEST_TALK = 15_000.0  # the server hangs up long before
 
 
@@ -179,7 +180,9 @@ class Talk:
         if self.phone.knows_timer:
             headers = (("supported", "timer"), *headers)
         self._asking += 1
-        self._ask(method, self._modified, headers)
+        question = self._ask(method, self._modified, headers)
+        if method == "INVITE":
+            self.phone.later(_PATIENCE, question.cancel)  # its 2xx may have been the last of whoever is dead by now
 
     def _modified(self, question: Question, response: Response | None) -> None:
         """The answer to a re-INVITE or an UPDATE of ours; a 2xx to an INVITE may come again."""

@@ -13,8 +13,7 @@ class ChangeTests(CallCase):
 
     async def change(self, resource: str, field: str, /, **changes: object) -> None:
         """PATCH the row of the callee."""
-        rows = await self.server.api.rows(f"/api/{resource}")
-        (found,) = [row for row in rows if row[field] == self.callee.user]
+        (found,) = await self.server.api.rows(f"/api/{resource}", **{field: self.callee.user})
         status, text = await self.server.api.ask("PATCH", f"/api/{resource}/{found['id']}", changes)
         self.assertEqual(status, 200, text)
 

@@ -50,8 +50,7 @@ class RedirectTests(CallCase):
     async def test_a_change_of_mode_counts_at_once(self) -> None:
         callee, caller = await self.phone(), await self.phone()
         calling, called = await self.talking(caller, callee)
-        users = await self.server.api.rows("/api/users")
-        (found,) = [user for user in users if user["login"] == callee.user]
+        (found,) = await self.server.api.rows("/api/users", login=callee.user)
         calling.bye()
         await called.hung_up_on()
         await self.server.api.ask("PATCH", f"/api/users/{found['id']}", {"call_schema": "redirect"})
