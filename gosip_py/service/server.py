@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 import shutil
 import sys
@@ -85,6 +86,8 @@ class Server(Service):
         self._listen_http()
         self._start_upkeep()
         self._set_open(True)
+        # Users, devices and bindings are here to stay: whoever collects cycles need not look at them again and again.
+        gc.freeze()
         self._announce()
 
     def _set_open(self, is_open: bool) -> None:
