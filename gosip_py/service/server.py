@@ -87,6 +87,7 @@ class Server(Service):
         self._start_upkeep()
         self._set_open(True)
         # Users, devices and bindings are here to stay: whoever collects cycles need not look at them again and again.
+        gc.collect()
         gc.freeze()
         self._announce()
 
