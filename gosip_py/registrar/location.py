@@ -235,13 +235,6 @@ class Location:
         self._writer.put(contact.key, contact.key)
         self._tell(BindingRemoved, contact, reason, now)
 
-    def remove_uri(self, aor: str, uri_text: str, reason: str, now: float) -> bool:
-        """Take out whatever is registered with exactly this URI text; whether there was anything."""
-        found = [contact for contact in self._contacts.get(aor, ()) if contact.binding.contact == uri_text]
-        for contact in found:
-            self.remove(contact, reason, now)
-        return bool(found)
-
     def remove_key(self, key: BindingKey, reason: str, now: float) -> bool:
         """Take out the contact with this key; whether there was one."""
         for contact in self._contacts.get(key.aor, ()):

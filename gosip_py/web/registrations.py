@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from hashlib import blake2b
 from operator import attrgetter
 from typing import Annotated, Any
 
-import attrs
 from pydantic import Field
 
 from gosip_py.store.directory import Directory
@@ -17,7 +15,7 @@ from gosip_py.web.ownership import owns_binding
 from gosip_py.web.problem import not_found
 from gosip_py.web.shapes import IsoTime, ListQuery, Nothing, RowId, Shown, Text, View, one_of
 
-__all__ = ["RegistrationQuery", "RegistrationResource", "RegistrationView", "registration_id"]
+__all__ = ["RegistrationQuery", "RegistrationResource", "RegistrationView"]
 
 SORTS = ("aor", "contact", "expires_at", "registered_at", "source", "transport", "user_agent", "q")
 
@@ -57,17 +55,11 @@ class RegistrationQuery(ListQuery):
         return all(wanted is None or getattr(binding, name) == wanted for name, wanted in exact)
 
 
-def registration_id(binding: Binding) -> str:
-    """What names a binding in a path: it stays the same for as long as the phone refreshes it."""
-    key = "\n".join(attrs.astuple(binding.key)).encode("utf-8", "surrogateescape")
-    return blake2b(key, digest_size=12).hexdigest()
-
-
 def _view(binding: Binding) -> RegistrationView:
     shown: dict[str, Any] = {
         name: getattr(binding, name) for name in RegistrationView.model_fields if name not in ("id", "q")
     }
-    return RegistrationView(id=registration_id(binding), q=binding.q / 1000, **shown)
+    return RegistrationView(id=binding.id, q=binding.q / 1000, **shown)
 
 
 class RegistrationResource:
@@ -108,6 +100,6 @@ class RegistrationResource:
 
     def _find(self, call: Call[Any, Any], wanted: str) -> Binding:
         for binding in self._visible(call):
-            if registration_id(binding) == wanted:
+            if binding.id == wanted:
                 return binding
         raise not_found("registration")

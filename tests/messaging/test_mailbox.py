@@ -10,6 +10,7 @@ from gosip_py.messaging.mailbox import Mailbox
 from gosip_py.messaging.recipient import Recipient
 from gosip_py.proxy.route import ProxyTarget
 from gosip_py.store.database import DatabaseUnavailable
+from gosip_py.store.records import BindingKey
 from tests.conformance import conforms
 from tests.messaging.board import AWAY, LIMITS, RelayCase
 from tests.proxy.switchboard import Phone
@@ -161,7 +162,9 @@ class AttemptTests(RelayCase):
 
     def test_he_goes_before_the_attempt(self) -> None:
         self.bob.register("bob", 20)
-        self.board.location.remove_uri("sip:bob@example.com", self.bob.contact, "unregistered", self.board.now())
+        self.board.location.remove_key(
+            BindingKey("sip:bob@example.com", self.bob.contact), "unregistered", self.board.now()
+        )
         self.board.run(LIMITS.last_delay)
         self.assertEqual((self.bob.titles, self.lying()), ([], ["one", "two"]))
         self.come()
@@ -315,7 +318,9 @@ class BoundTests(RelayCase):
             self.keep(text)
             self.come()
             self.hear()
-            self.board.location.remove_uri("sip:bob@example.com", self.bob.contact, "unregistered", self.board.now())
+            self.board.location.remove_key(
+                BindingKey("sip:bob@example.com", self.bob.contact), "unregistered", self.board.now()
+            )
         self.assert_empty()
 
     def test_what_it_says_shows_nowhere(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 
 from gosip_py.messaging.recipient import MessageLimits
+from gosip_py.store.records import BindingKey
 from tests.messaging.board import AWAY, RelayCase
 from tests.proxy.switchboard import DOMAIN
 
@@ -80,7 +81,9 @@ class SeedTests(RelayCase):
             self.bob.register("bob", 20)
 
     def leave(self) -> None:
-        self.board.location.remove_uri(f"sip:bob@{DOMAIN}", self.bob.contact, "unregistered", self.board.now())
+        self.board.location.remove_key(
+            BindingKey(f"sip:bob@{DOMAIN}", self.bob.contact), "unregistered", self.board.now()
+        )
 
     def toggle_store(self) -> None:
         self.shelf.fault = None if self.shelf.fault else AWAY

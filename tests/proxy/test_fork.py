@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gosip_py.proxy.fork import Patience
 from gosip_py.sip.message import Request
+from gosip_py.store.records import BindingKey
 from tests.conformance import conforms
 from tests.proxy.switchboard import TIMER_C, Dialog, Phone, SwitchboardCase
 
@@ -54,7 +55,7 @@ class SingleTests(SwitchboardCase):
             self.assertEqual(got.uri_text, written)
             self.bob.respond(got, 486)
             self.alice.response(486)
-            self.board.location.remove_uri("sip:carol@example.com", contact, "test", self.board.now())
+            self.board.location.remove_key(BindingKey("sip:carol@example.com", contact), "test", self.board.now())
 
     @conforms("RFC 3261 16.7")
     def test_our_via_is_taken_off_the_answer(self) -> None:

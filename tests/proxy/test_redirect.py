@@ -8,6 +8,7 @@ from gosip_py.proxy.redirect import contacts, follow
 from gosip_py.proxy.route import ProxyTarget
 from gosip_py.sip.message import Request, Response
 from gosip_py.sip.uri import Uri
+from gosip_py.store.records import BindingKey
 from gosip_py.transport.flow import Target
 from tests.conformance import conforms
 from tests.proxy.switchboard import Phone, SwitchboardCase
@@ -149,7 +150,9 @@ class RecursionTests(RecursionCase):
         self.assertEqual((self.bob.titles, self.carol.titles), (["ACK"], ["ACK"]))
 
     def test_to_somebody_who_has_no_phone(self) -> None:
-        self.board.location.remove_uri("sip:carol@example.com", self.carol.contact, "test", self.board.now())
+        self.board.location.remove_key(
+            BindingKey("sip:carol@example.com", self.carol.contact), "test", self.board.now()
+        )
         self.moved("<sip:carol@example.com>")
         self.alice.response(302)
 
@@ -299,7 +302,7 @@ class ModeTests(SwitchboardCase):
 
     def test_who_is_not_there(self) -> None:
         for aor, contact in (("200", self.bob.contact), ("bob", self.second.contact)):
-            self.board.location.remove_uri(f"sip:{aor}@example.com", contact, "test", self.board.now())
+            self.board.location.remove_key(BindingKey(f"sip:{aor}@example.com", contact), "test", self.board.now())
         self.alice.ask("INVITE")
         self.alice.response(480)
 

@@ -15,7 +15,7 @@ from gosip_py.metrics import Metrics
 from gosip_py.registrar.contacts import read_wanted
 from gosip_py.registrar.location import Contact, Location
 from gosip_py.sip.errors import ParseError
-from gosip_py.store.records import Binding
+from gosip_py.store.records import Binding, BindingKey
 from gosip_py.transport.flow import Target
 from tests.conformance import conforms
 from tests.registrar.fakes import NOW, Journal, RememberingWriter, StillFlow, binding
@@ -83,11 +83,13 @@ class ChangeTests(LocationCase):
 
     def test_removed_by_its_uri(self) -> None:
         self.add("sip:a@192.0.2.5")
-        self.assertFalse(self.location.remove_uri(AOR, "sip:b@192.0.2.5", "ended by an administrator", NOW))
+        self.assertFalse(self.location.remove_key(BindingKey(AOR, "sip:b@192.0.2.5"), "ended by an administrator", NOW))
         self.assertFalse(
-            self.location.remove_uri("sip:bob@example.com", "sip:a@192.0.2.5", "ended by an administrator", NOW)
+            self.location.remove_key(
+                BindingKey("sip:bob@example.com", "sip:a@192.0.2.5"), "ended by an administrator", NOW
+            )
         )
-        self.assertTrue(self.location.remove_uri(AOR, "sip:a@192.0.2.5", "ended by an administrator", NOW))
+        self.assertTrue(self.location.remove_key(BindingKey(AOR, "sip:a@192.0.2.5"), "ended by an administrator", NOW))
         self.assertEqual((self.found(), self.gauge()), ([], 0))
 
     def test_iterating_allows_changes(self) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from gosip_py.events import DeviceChanged
 from gosip_py.store.credentials import ha1
+from gosip_py.store.records import BindingKey
 from tests.web.server import NOW_TEXT, WebCase
 
 
@@ -71,7 +72,7 @@ class DeviceTests(WebCase):
     async def test_new_credentials_and_disabling_end_bindings(self) -> None:
         path = f"/api/devices/{self.phone.id}"
         for body in ({"password": "something new"}, {"enabled": False}, {"user_id": self.bob.id}):
-            self.location.remove_uri("sip:bob@example.org", "sip:b@127.0.0.1:2", "test", 0)
+            self.location.remove_key(BindingKey("sip:bob@example.org", "sip:b@127.0.0.1:2"), "test", 0)
             self.bind()
             self.assertEqual((await self.request("PATCH", path, body)).status, 200)
             self.assertEqual(self.aors(), ["sip:bob@example.org"], body)

@@ -7,7 +7,6 @@ from typing import Any
 from gosip_py.store.accounts import ApiTokens
 from gosip_py.store.calls import CallJournal
 from gosip_py.store.records import CallRow
-from gosip_py.web.registrations import registration_id
 from tests.web.server import NOW, PASSWORD, WebCase
 
 WHO = ("", "alice", "bob", "admin")
@@ -77,7 +76,7 @@ class _Cell(WebCase):
         await CallJournal(self.database).write([call])
         ids = {"token": token.id, "user": self.alice.id, "device": self.phone.id, "call": "01"}
         method, path, body, _ = row
-        path = path.format(**ids, registration=registration_id(binding))
+        path = path.format(**ids, registration=binding.id)
         reply = await self.request(method, path, body, who)
         if reply.status >= 400 and not path.startswith("/setup"):
             self.assertEqual(sorted(reply.json["error"]), ["code", "details", "message"])
