@@ -1,0 +1,1 @@
+"""What is said in a call, and how it is described. Knows no SIP."""
