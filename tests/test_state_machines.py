@@ -11,6 +11,11 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from gosip_py.call.park_table import PARK
+from gosip_py.call.transfer_table import TRANSFER
+from gosip_py.dialog.offer import NEGOTIATION
+from gosip_py.dialog.subscription import REFER_SUBSCRIPTION
+from gosip_py.dialog.table import DIALOG
 from gosip_py.fsm import Table, diagram
 from gosip_py.messaging.custody import CUSTODY
 from gosip_py.notifier.machine import SUBSCRIPTION
@@ -19,8 +24,13 @@ from gosip_py.transaction.machines import INVITE_CLIENT, INVITE_SERVER, NON_INVI
 DRAWINGS = Path(__file__).resolve().parent.parent / "docs" / "state-machines"
 
 TABLES: dict[str, Table[Any, Any, Any]] = {
+    "dialog.md": DIALOG,
+    "offer-answer.md": NEGOTIATION,
     "message-custody.md": CUSTODY,
+    "transfer.md": TRANSFER,
+    "parked-call.md": PARK,
     "subscription.md": SUBSCRIPTION,
+    "refer-subscription.md": REFER_SUBSCRIPTION,
     "invite-client.md": INVITE_CLIENT,
     "invite-server.md": INVITE_SERVER,
     "non-invite-client.md": NON_INVITE_CLIENT,

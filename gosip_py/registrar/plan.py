@@ -7,12 +7,12 @@ import attrs
 from gosip_py.registrar.contacts import Wanted, read_wanted
 from gosip_py.registrar.location import Contact
 from gosip_py.registrar.outbound import flow_of
-from gosip_py.registrar.reach import is_at_source
 from gosip_py.sip.headers import parse_address
 from gosip_py.sip.message import Request
 from gosip_py.sip.uri import parse_uri
 from gosip_py.transaction.validation import Refusal
 from gosip_py.transport.flow import Flow
+from gosip_py.transport.reach import is_at_source
 
 __all__ = [
     "Origin",

@@ -31,7 +31,6 @@ from gosip_py.registrar.plan import (
     path_of,
     recognise,
 )
-from gosip_py.registrar.reach import source_text
 from gosip_py.sip.errors import ParseError
 from gosip_py.sip.message import Request
 from gosip_py.sip.printable import printable
@@ -40,6 +39,7 @@ from gosip_py.store.records import Binding
 from gosip_py.transaction.authenticate import Authenticator, Identity
 from gosip_py.transaction.validation import Refusal, Validation, supported_extensions
 from gosip_py.transport.flow import Flow
+from gosip_py.transport.reach import source_text
 
 if TYPE_CHECKING:
     from gosip_py.transaction.server import ServerTransaction

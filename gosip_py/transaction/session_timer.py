@@ -1,4 +1,4 @@
-"""Session timers (RFC 4028): what is refused, what a proxy asks for, and what a 2xx agreed on.
+"""Session timers (RFC 4028): what is refused, what a proxy asks for, what a UAS grants, and what a 2xx agreed on.
 
 Pure functions over messages and a policy. Whoever keeps sessions ends them; here is only what the headers say.
 """
@@ -14,7 +14,20 @@ from gosip_py.sip.fields import DeltaSeconds, SessionExpires, parse_delta_second
 from gosip_py.sip.message import Message, Request, Response
 from gosip_py.transaction.validation import Check, Refusal, Stage
 
-__all__ = ["REFRESHING", "Asked", "Mode", "SessionTimerPolicy", "agree", "ask", "session_timer", "timer_of"]
+__all__ = [
+    "REFRESHING",
+    "TIMER",
+    "Asked",
+    "Granted",
+    "Mode",
+    "SessionTimerPolicy",
+    "agree",
+    "ask",
+    "grant",
+    "min_se_of",
+    "session_timer",
+    "timer_of",
+]
 
 Mode = Literal["off", "accept", "require"]
 
@@ -183,3 +196,57 @@ def timer_of(response: Response) -> tuple[int | None, str | None]:
     except ParseError:
         return None, None
     return expires.seconds, expires.refresher or None
+
+
+# -- what a UAS grants (9) --------------------------------------------------------------------------------------------
+
+
+@attrs.frozen(slots=False)  # made for each call, as Asked
+class Granted:
+    """The session timer of a 2xx of ours. ``refresher`` is ``uac`` or ``uas``, ``is_known``: the UAC supports it."""
+
+    seconds: int
+    refresher: str
+    is_known: bool
+
+    def put_into(self, response: Response) -> None:
+        """Say so in the 2xx. Whoever knows the timer is told that it counts (RFC 4028 9)."""
+        response.add("session-expires", f"{self.seconds};refresher={self.refresher}")
+        if self.is_known:
+            response.add("require", TIMER)
+
+
+def grant(policy: SessionTimerPolicy, request: Request) -> Granted | None:
+    """The timer that a 2xx of ours to this refresh brings; it passed `session_timer`. None: there is none.
+
+    Who knows the timer and leaves it open refreshes by itself (table 2 gives us the choice).
+    """
+    if policy.mode == "off":
+        return None
+    names = request.names
+    try:
+        expires, least = (None, None) if _INTERVALS.isdisjoint(names) else _read(request)
+        is_known = not _ABILITIES.isdisjoint(names) and _supports(request)
+    except ParseError:
+        return None
+    if expires is None and not is_known:
+        return None
+    floor = least.seconds if least is not None else min(_DEFAULT_MIN_SE, policy.min_se)
+    if expires is None:
+        return Granted(max(policy.session_expires, floor), "uac", True)
+    # Reduced perhaps, and never increased: one too short that nobody could be told of is none.
+    seconds = min(expires.seconds, max(policy.max_se, floor))
+    if seconds < min(_DEFAULT_MIN_SE, policy.min_se):
+        return None
+    return Granted(seconds, (expires.refresher or "uac") if is_known else "uas", is_known)
+
+
+def min_se_of(message: Message) -> int:
+    """The seconds of Min-SE; 0 when there is none that can be read."""
+    value = message.value("min-se")
+    if value is None:
+        return 0
+    try:
+        return parse_delta_seconds(value).seconds
+    except ParseError:
+        return 0

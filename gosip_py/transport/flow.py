@@ -12,9 +12,9 @@ import attrs
 
 from gosip_py.sip.errors import ParseError
 from gosip_py.sip.headers import Via
-from gosip_py.sip.message import Request, Response
+from gosip_py.sip.message import Message, Request, Response
 
-__all__ = ["Address", "Flow", "Target", "TransportUser"]
+__all__ = ["Address", "Flow", "Tap", "Target", "TransportUser"]
 
 KEEP_ALIVE = b"\r\n\r\n"  # RFC 3261 7.5, RFC 5626 3.5.1
 
@@ -78,6 +78,16 @@ class Target:
     flow: Flow | None = None
     domain: str = ""
     is_secure: bool = False
+
+
+class Tap(Protocol):
+    """Whoever keeps what comes and goes, as it was on the wire. Must be quick, and must not raise."""
+
+    def received(self, message: Message, flow: Flow, octets: bytes) -> None:
+        """A message came; ``octets`` are empty where it came out of a stream."""
+
+    def sent(self, octets: bytes, flow: Flow) -> None:
+        """A message, or a keep-alive, was sent."""
 
 
 class TransportUser(Protocol):

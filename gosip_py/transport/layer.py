@@ -16,7 +16,7 @@ from gosip_py.transport.admission import Limits
 from gosip_py.transport.connections import AcceptingFactory, Build, Connections, bind_tcp
 from gosip_py.transport.counts import TransportCounts
 from gosip_py.transport.dns import NameServers
-from gosip_py.transport.flow import Address, Flow, Target, TransportUser
+from gosip_py.transport.flow import Address, Flow, Tap, Target, TransportUser
 from gosip_py.transport.hosts import HostAddresses
 from gosip_py.transport.locate import Locator
 from gosip_py.transport.reactor import ITransportReactor
@@ -99,6 +99,15 @@ class TransportLayer:
     @user.setter
     def user(self, user: TransportUser) -> None:
         self._receiver.user = user
+
+    @property
+    def tap(self) -> Tap | None:
+        """Who sees each message as it was on the wire."""
+        return self._receiver.tap
+
+    @tap.setter
+    def tap(self, tap: Tap | None) -> None:
+        self._receiver.tap = tap
 
     @property
     def connections(self) -> int:

@@ -10,7 +10,7 @@ from gosip_py.sip.errors import ParseError
 from gosip_py.sip.message import Message, Request, Response
 from gosip_py.sip.parser import parse_message
 from gosip_py.transport.counts import TransportCounts
-from gosip_py.transport.flow import Flow, TransportUser
+from gosip_py.transport.flow import Flow, Tap, TransportUser
 from gosip_py.transport.via import mark_via
 
 __all__ = ["Receiver"]
@@ -19,18 +19,19 @@ __all__ = ["Receiver"]
 class Receiver:
     """What every transport hands its bytes or messages to. ``user`` must be set before anything is received.
 
-    ``issued`` holds the sent-by values that stand in Vias of ours.
+    ``issued`` holds the sent-by values that stand in Vias of ours. ``tap`` sees each message first, if there is one.
     """
 
     log = Logger()
 
-    __slots__ = ("_counts", "_issued", "user")
+    __slots__ = ("_counts", "_issued", "tap", "user")
 
     user: TransportUser
 
     def __init__(self, counts: TransportCounts, issued: Container[str]) -> None:
         self._counts = counts
         self._issued = issued
+        self.tap: Tap | None = None
 
     def receive_datagram(self, data: bytes, flow: Flow) -> None:
         """One datagram that is not a keep-alive."""
@@ -45,11 +46,13 @@ class Receiver:
         if "content-length" not in message.names:
             # RFC 3261 16.6 item 9: it may travel on over a stream, where nothing else tells its end.
             message.add("content-length", str(len(message.body)))
-        self.receive(message, flow)
+        self.receive(message, flow, data)
 
-    def receive(self, message: Message, flow: Flow) -> None:
-        """One message."""
+    def receive(self, message: Message, flow: Flow, data: bytes = b"") -> None:
+        """One message; ``data`` are its octets, where they stand by themselves."""
         try:
+            if self.tap is not None:
+                self.tap.received(message, flow, data)
             if isinstance(message, Request):
                 self._counts.count_received(message.method)
                 mark_via(message, flow.remote[0], flow.remote[1])

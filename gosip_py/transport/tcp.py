@@ -100,12 +100,15 @@ class StreamFlow(Flow):
         return self._connection is not None and self.is_open
 
     def send(self, data: bytes) -> None:
-        self._owner.counts.count_sent(data)
+        owner = self._owner
+        owner.counts.count_sent(data)
+        if owner.receiver.tap is not None:
+            owner.receiver.tap.sent(data, self)
         if not self.is_open:
-            self._owner.failed(self, self._end or "the connection is closing")
+            owner.failed(self, self._end or "the connection is closing")
         elif self._connection is not None:
             self._connection.write(data)
-        elif self._queued + len(data) > self._owner.limits.queued_octets:
+        elif self._queued + len(data) > owner.limits.queued_octets:
             self.end("too much was sent before the connection was made")
         else:
             self._queue.append(data)

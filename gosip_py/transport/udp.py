@@ -110,6 +110,7 @@ class UdpSocket:
         self._bound = bound
         self._sendto = bound.sendto
         self._counts = counts
+        self._receiver = receiver
         self._receive_datagram = receiver.receive_datagram
         self._report = report
         # Two generations: when the young one is full it becomes the old one, and what nobody asked for is forgotten.
@@ -179,6 +180,9 @@ class UdpSocket:
     def send(self, data: bytes, flow: UdpFlow) -> None:
         """Count a message and `push` it."""
         self._counts.count_sent(data)
+        tap = self._receiver.tap
+        if tap is not None:
+            tap.sent(data, flow)
         self.push(data, flow)
 
     def push(self, data: bytes, flow: UdpFlow) -> None:

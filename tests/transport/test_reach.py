@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from gosip_py.registrar.reach import is_at_source, source_text
 from gosip_py.sip.headers import parse_via
 from gosip_py.sip.uri import parse_uri
 from gosip_py.transport.flow import Address
+from gosip_py.transport.reach import is_at_source, source_text
 from tests.conformance import conforms
 from tests.registrar.fakes import StillFlow
 
