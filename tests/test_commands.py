@@ -27,7 +27,6 @@ from gosip_py.store.devices import Devices
 from gosip_py.store.passwords import Passwords
 from gosip_py.store.records import Device, User, WebSession
 from gosip_py.store.users import Users
-from gosip_py.transport.flow import Target
 from tests.running import LOOPBACK, ROOT, clock, serving, until
 
 T = TypeVar("T")
@@ -240,7 +239,7 @@ class DeviceTests(CommandCase):
             self.assertEqual(added.code, 0, added.err)
             password = password_of(await gosip("device", "add", "alice", "desk", *place))
             account = Account("desk", LOOPBACK, password)
-            phone = Softphone(clock(), account, Target("UDP", LOOPBACK, server.sip_port), lambda *_: None)
+            phone = Softphone(clock(), account, f"sip:{LOOPBACK}:{server.sip_port}", lambda *_: None)
             self.addCleanup(lambda: Deferred.fromCoroutine(phone.stop()))
 
             async def is_registered() -> bool:
@@ -252,7 +251,7 @@ class DeviceTests(CommandCase):
 
             await until(is_registered, bool, 8.0)
             (row,) = await server.api.rows("/api/registrations")
-            self.assertEqual(row["contact"], phone.contact.strip("<>"))
+            self.assertEqual(row["contact"], f"sip:desk@{LOOPBACK}:{phone.port}")
 
 
 class CheckTests(CommandCase):

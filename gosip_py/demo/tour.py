@@ -19,14 +19,13 @@ from twisted.python.failure import Failure
 from gosip_py.config import Settings
 from gosip_py.demo.api import Api, ApiRefused
 from gosip_py.demo.ladder import Step, draw
+from gosip_py.demo.sighting import Sighting
 from gosip_py.demo.softphone import LOOPBACK, Account, Answering, NoAnswer, Refused, Softphone
-from gosip_py.demo.watched import Sighting
 from gosip_py.service.server import Server
 from gosip_py.service.storage import open_store
 from gosip_py.sip.message import Message, Response
 from gosip_py.store.passwords import Passwords
 from gosip_py.store.users import Users
-from gosip_py.transport.flow import Target
 
 __all__ = ["DidNotHappen", "Plan", "require_books", "run"]
 
@@ -159,7 +158,7 @@ class Tour:
         user = await api.create("/api/users", login=name, display_name=name.capitalize(), call_schema="proxy")
         await api.create("/api/devices", user_id=user["id"], name=name, username=name, password=password)
         account = Account(name, DOMAIN, self._plan.phone_password or password)
-        server = Target("UDP", LOOPBACK, sip_port)
+        server = f"sip:{LOOPBACK}:{sip_port}"
         phone = Softphone(self._reactor, account, server, self._noting(name), self._plan.answering)
         closing.push_async_callback(phone.stop)
         return phone
@@ -175,11 +174,11 @@ class Tour:
 
     async def _call(self, api: Api, caller: Softphone) -> None:
         _say(f"{CALLER} calls {CALLEE}")
-        dialog = await caller.call(CALLEE)
+        call = await caller.call(CALLEE)
         _say("they talk")
         _require(await api.metric("sip_active_dialogs") == 1, "sip_active_dialogs is not 1 during the call")
         await deferLater(self._reactor, TALK_SECONDS)
-        await caller.hang_up(dialog)
+        await caller.hang_up(call)
         _say(f"{CALLER} has hung up")
         # What the caller asks is a request from its side and arrives at the other.
         sent = {kind: not kind[0].isdigit() for kind in _CALL}
