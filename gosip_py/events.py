@@ -7,7 +7,7 @@ subscribed.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, TypeVar
 
 import attrs
@@ -20,11 +20,17 @@ __all__ = [
     "Bus",
     "CallAnswered",
     "CallEnded",
+    "CallNoted",
     "CallRinging",
     "CallStarted",
     "DeviceChanged",
     "Direction",
+    "EmergencyCalled",
     "EndedBy",
+    "FeatureCodeChanged",
+    "GroupChanged",
+    "LegStarted",
+    "LineChanged",
     "Result",
     "StoreAvailable",
     "StoreUnavailable",
@@ -64,13 +70,16 @@ class CallStarted:
 class CallRinging:
     """The first provisional response above 100 went to the caller.
 
-    `to_tag` is that of the dialog that rings, empty when it has none.
+    `to_tag` is that of the dialog that rings, empty when it has none. When it is a leg of our own, `call_id` and
+    `from_tag` are those of that leg; empty when the caller's INVITE itself went there.
     """
 
     id: str
     at: float
     code: int = 180
     to_tag: str = ""
+    call_id: str = ""
+    from_tag: str = ""
 
 
 @attrs.frozen
@@ -97,6 +106,59 @@ class CallEnded:
     final_code: int
     final_reason: str
     ended_by: EndedBy
+
+
+@attrs.frozen
+class LegStarted:
+    """The call `id` has one more leg, which we called: its messages bear this `call_id`."""
+
+    id: str
+    at: float
+    call_id: str
+
+
+@attrs.frozen
+class CallNoted:
+    """Something happened to a call on its way: a transfer, a pickup, a park, a forward.
+
+    `what` may say more of it, all in text: `by` and `target` (names), `result`, and `call_id`, the id of another call
+    that this one is linked to by it. Published between `CallStarted` and `CallEnded`.
+    """
+
+    id: str
+    at: float
+    kind: str
+    what: Mapping[str, str]
+
+
+@attrs.frozen
+class LineChanged:
+    """A call at a number that is nobody's own, such as a park orbit or a ring group: what a lamp for it shows.
+
+    `call` names the call on that line; `terminated` says that it is there no more.
+    """
+
+    line: str
+    call: str
+    at: float
+    state: Literal["early", "confirmed", "terminated"]
+
+
+@attrs.frozen
+class EmergencyCalled:
+    """Somebody dialled an emergency number.
+
+    `caller` is a login or the name of a device, `caller_id` the number that is shown to those who answer, `source` the
+    numeric address of the phone. `is_sent` is False when there is no trunk to send it out by.
+    """
+
+    at: float
+    number: str
+    caller: str
+    caller_id: str
+    source: str
+    device_id: int | None
+    is_sent: bool
 
 
 @attrs.frozen
@@ -160,6 +222,20 @@ class DeviceChanged:
     """A device was created, changed or deleted."""
 
     id: int
+
+
+@attrs.frozen
+class GroupChanged:
+    """A ring group was created, changed or deleted."""
+
+    id: int
+
+
+@attrs.frozen
+class FeatureCodeChanged:
+    """Another code was chosen for a feature, or it was turned on or off."""
+
+    feature: str
 
 
 @attrs.frozen

@@ -21,12 +21,17 @@ ROLES = ("admin", "user")
 CALL_SCHEMAS = ("proxy", "redirect", "b2bua")
 SESSION_STATES = ("early", "active", "terminated")
 DIRECTIONS = ("inbound", "outbound", "internal")
+STRATEGIES = ("simultaneous", "sequential", "round_robin", "longest_idle")
 RESULTS = ("answered", "rejected", "cancelled", "no_answer", "failed", "redirected", "voicemail", "blocked")
 
 
 @attrs.frozen
 class User:
-    """A person: signs in to the page, owns devices, has an address of record."""
+    """A person: signs in to the page, owns devices, has an address of record.
+
+    The `forward_*` are what would be dialled, "" for nowhere. `ring_seconds` is how long the phones ring before
+    `forward_no_answer`; 0 leaves it to the server.
+    """
 
     id: int
     login: str
@@ -39,6 +44,10 @@ class User:
     password_hash: str = field(repr=False)
     created_at: float
     updated_at: float
+    forward_always: str = field(default="", converter=intern)
+    forward_busy: str = field(default="", converter=intern)
+    forward_no_answer: str = field(default="", converter=intern)
+    ring_seconds: int = 0
 
 
 @attrs.frozen
@@ -57,6 +66,74 @@ class Device:
     ha1_sha256: str = field(repr=False)
     created_at: float
     updated_at: float
+
+
+@attrs.frozen
+class GroupMember:
+    """Who rings in a group: a person with all phones, or one device; exactly one of the two."""
+
+    user_id: int | None = None
+    device_id: int | None = None
+
+    @property
+    def key(self) -> str:
+        """What its statistics are kept under: "user:7" or "device:7"."""
+        return f"user:{self.user_id}" if self.user_id is not None else f"device:{self.device_id}"
+
+
+@attrs.frozen
+class RingGroup:
+    """A number that rings several people, in the order of `members`.
+
+    `ring_seconds` is how long each stage rings, 0 as long as the server says; `fallback` is what is dialled when nobody
+    answers, "" for nothing. With `skip_busy`, who is in a call is not rung.
+    """
+
+    id: int
+    number: str
+    name: str
+    strategy: str = field(converter=intern, validator=in_(STRATEGIES))
+    ring_seconds: int
+    fallback: str
+    skip_busy: bool = field(converter=bool)
+    created_at: float
+    updated_at: float
+    members: tuple[GroupMember, ...] = ()
+
+
+@attrs.frozen
+class GroupStatistics:
+    """What is counted of a member of a group (`GroupMember.key`), or with "" as `member` of the group itself.
+
+    A call is offered once, however often it rings the same member.
+    """
+
+    group_id: int
+    member: str = ""
+    offered: int = 0
+    answered: int = 0
+    missed: int = 0
+    talk_seconds: float = 0.0
+    last_answered_at: float | None = None
+
+
+@attrs.frozen
+class FeatureCode:
+    """A feature code that was changed: what is dialled for `feature`, and whether that does anything."""
+
+    feature: str
+    code: str
+    enabled: bool = field(converter=bool)
+    updated_at: float
+
+
+@attrs.frozen
+class CallLadder:
+    """The SIP messages of one call, compressed; `id` is that of its row in the journal."""
+
+    id: str
+    ended_at: float
+    ladder: bytes = field(converter=bytes, repr=False)
 
 
 @attrs.frozen
@@ -113,7 +190,8 @@ class CallRow:
     """One call in the journal; open while `end_at` is None.
 
     `id` is made by the writer and sorts by time. `ring_ms` and `talk_ms` are milliseconds. `node` names the server that
-    owns the call, so that a restarting server closes its own half-open rows and nobody else's.
+    owns the call, so that a restarting server closes its own half-open rows and nobody else's. `history` is a JSON list
+    of what happened on the way (at, kind, by, target, result, call_id), `linked_to` one of the ids of other rows.
     """
 
     id: str
@@ -142,6 +220,8 @@ class CallRow:
     spam_score: float | None = None
     recording_id: str | None = None
     node: str = ""
+    history: str = "[]"
+    linked_to: str = "[]"
 
 
 @attrs.frozen

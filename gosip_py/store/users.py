@@ -15,7 +15,10 @@ from gosip_py.store.listing import CHUNK, DEFAULT_LIMIT, Listing, Stamp, Unknown
 from gosip_py.store.records import Page, User
 
 COLUMNS = ", ".join(field.name for field in attrs.fields(User))
-CHANGEABLE = frozenset({"login", "email", "display_name", "role", "enabled", "call_schema", "dnd", "password_hash"})
+FORWARDS = ("forward_always", "forward_busy", "forward_no_answer")
+CHANGEABLE = frozenset(
+    {"login", "email", "display_name", "role", "enabled", "call_schema", "dnd", "password_hash", "ring_seconds"}
+).union(FORWARDS)
 
 LISTING = Listing(
     table="users",
@@ -95,11 +98,17 @@ class Users:
         call_schema: str = "b2bua",
         dnd: bool = False,
         password_hash: str = "",
+        forward_always: str = "",
+        forward_busy: str = "",
+        forward_no_answer: str = "",
+        ring_seconds: int = 0,
     ) -> User:
         """Add a user; an empty `password_hash` lets nobody in."""
         columns = _stored({"login": login, "email": email})
         columns |= {"display_name": display_name, "role": role, "enabled": enabled, "call_schema": call_schema}
-        columns |= {"dnd": dnd, "password_hash": password_hash, "created_at": now, "updated_at": now}
+        columns |= {"dnd": dnd, "forward_always": forward_always, "forward_busy": forward_busy}
+        columns |= {"forward_no_answer": forward_no_answer, "ring_seconds": ring_seconds}
+        columns |= {"password_hash": password_hash, "created_at": now, "updated_at": now}
         marks = ", ".join("?" * len(columns))
         text = f"INSERT INTO users ({', '.join(columns)}) VALUES ({marks}) RETURNING {COLUMNS}"
         rows = await self._database.transact(lambda tx: tx.execute(text, tuple(columns.values())))

@@ -129,7 +129,10 @@ class WriteBehind(Generic[K, V]):
         left = len(self._rows)
         while left > 0 and self._rows:
             count = min(left, CHUNK, len(self._rows))
-            self._in_flight = OrderedDict(self._rows.popitem(last=False) for _ in range(count))
+            if count == len(self._rows):
+                self._in_flight, self._rows = self._rows, OrderedDict()
+            else:
+                self._in_flight = OrderedDict(self._rows.popitem(last=False) for _ in range(count))
             await self._write_rows(list(self._in_flight.values()))
             self._in_flight = OrderedDict()
             left -= count

@@ -13,7 +13,7 @@ from gosip_py.store.directory import Directory
 from gosip_py.store.records import Device
 from gosip_py.web.endpoint import Call, Created, Done, One, Paged, endpoint
 from gosip_py.web.live import LiveRegistrations, end_bindings_of_device
-from gosip_py.web.problem import Detail, forbidden, invalid, not_found
+from gosip_py.web.problem import Detail, conflict, forbidden, invalid, not_found
 from gosip_py.web.shapes import Body, IsoTime, ListQuery, Login, Nothing, Password, Patch, RowId, Text, View, one_of
 
 __all__ = ["DeviceCreated", "DeviceQuery", "DeviceReplace", "DeviceResource", "DeviceView"]
@@ -159,6 +159,8 @@ class DeviceResource:
 
     def _columns(self, fields: dict[str, Any], username: str) -> dict[str, Any]:
         """The columns of these fields: a password becomes its two HA1s and the realm they are for."""
+        if "username" in fields and self._directory.group_by_number(username) is not None:
+            raise conflict("username", "is the number of a ring group")
         columns = {name: value for name, value in fields.items() if name != "password"}
         password = fields.get("password")
         if password is not None:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
 from collections.abc import AsyncIterator, Sequence
 from io import StringIO
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, BeforeValidator, Field
 
 from gosip_py.store import calls as store
 from gosip_py.store.directory import Directory
 from gosip_py.store.records import CallRow
 from gosip_py.web.endpoint import Call, One, Paged, Stream, endpoint
+from gosip_py.web.live import LiveLadders
 from gosip_py.web.ownership import call_names
 from gosip_py.web.problem import not_found
 from gosip_py.web.shapes import Instant, IsoTime, ListQuery, Nothing, RowId, Text, View, iso_time, one_of
@@ -27,8 +29,26 @@ Outcome = Literal["answered", "rejected", "cancelled", "no_answer", "failed", "r
 Direction = Literal["inbound", "outbound", "internal"]
 
 
+def _read_json(given: object) -> object:
+    return json.loads(given) if isinstance(given, str) else given
+
+
+class NoteView(View):
+    """Something that happened to a call, such as a transfer or a pickup. `call_id` is the id of another call."""
+
+    at: IsoTime
+    kind: str
+    by: str = ""
+    target: str = ""
+    result: str = ""
+    call_id: str = ""
+
+
 class JournalView(View):
-    """One call; `ring_ms` and `talk_ms` are milliseconds, `result` is null while the call lasts."""
+    """One call; `ring_ms` and `talk_ms` are milliseconds, `result` is null while the call lasts.
+
+    `linked_to` has the ids of the calls that came of this one or that it came of.
+    """
 
     id: str
     call_id: str
@@ -55,6 +75,31 @@ class JournalView(View):
     rule: str
     spam_score: float | None
     recording_id: str | None
+    history: Annotated[list[NoteView], BeforeValidator(_read_json)]
+    linked_to: Annotated[list[str], BeforeValidator(_read_json)]
+
+
+class RungView(View):
+    """One SIP message of a call, with its secrets masked; `direction` is "note" for a remark of the server.
+
+    `leg` counts the Call-IDs of the call from 1; 0 is all of them.
+    """
+
+    at: IsoTime
+    direction: Literal["in", "out", "note"]
+    transport: str
+    local: str
+    peer: str
+    leg: int
+    first_line: str
+    text: str
+
+
+class LadderView(View):
+    """The SIP messages of a call, in the order of time."""
+
+    id: str
+    messages: list[RungView]
 
 
 class StatsView(View):
@@ -102,11 +147,12 @@ class SumQuery(_Filters):
 
 
 class JournalResource:
-    """list, get, stats and export. A user sees the calls made or received under the own names."""
+    """list, get, ladder, stats and export. A user sees the calls made or received under the own names."""
 
-    def __init__(self, journal: store.CallJournal, directory: Directory) -> None:
+    def __init__(self, journal: store.CallJournal, directory: Directory, ladders: LiveLadders) -> None:
         self._journal = journal
         self._directory = directory
+        self._ladders = ladders
 
     @endpoint("GET", "/api/cdrs", role="user")
     @endpoint("GET", "/api/call_journals", role="user")
@@ -142,10 +188,23 @@ class JournalResource:
     @endpoint("GET", "/api/call_journals/{id}", role="user")
     async def get(self, call: Call[Nothing, Nothing], id: str) -> One[JournalView]:
         """A call."""
-        row = await self._journal.get(id)
+        return One(JournalView.model_validate(await self._find(call, id)))
+
+    @endpoint("GET", "/api/cdrs/{id}/ladder", role="user")
+    @endpoint("GET", "/api/call_journals/{id}/ladder", role="user")
+    async def ladder(self, call: Call[Nothing, Nothing], id: str) -> One[LadderView]:
+        """The SIP messages of a call, also while it goes on."""
+        row = await self._find(call, id)
+        rungs = await self._ladders.read(row.id)
+        if rungs is None:
+            raise not_found("ladder")
+        return One(LadderView(id=row.id, messages=[RungView.model_validate(rung) for rung in rungs]))
+
+    async def _find(self, call: Call[Any, Any], wanted: str) -> CallRow:
+        row = await self._journal.get(wanted)
         if row is None or not self._is_visible(call, row):
             raise not_found("call")
-        return One(JournalView.model_validate(row))
+        return row
 
     def _is_visible(self, call: Call[Any, Any], row: CallRow) -> bool:
         names = call_names(self._directory, call.user)

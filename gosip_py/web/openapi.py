@@ -17,6 +17,9 @@ __all__ = ["OpenApiResource", "describe"]
 
 REF = "#/components/schemas/{model}"
 
+CONFLICTING = frozenset({"users", "devices", "setup", "ring_groups", "feature_codes", "calls"})
+"""Resources whose changes may contradict what is there."""
+
 ERROR_SCHEMA: dict[str, Any] = {
     "type": "object",
     "required": ["error"],
@@ -103,7 +106,8 @@ def _operation(declared: Endpoint) -> dict[str, Any]:
         operation["x-role"], operation["x-scope"] = declared.role, declared.scope
     if has_body(declared):
         schema = {"$ref": REF.format(model=_name(declared.body))}
-        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+        is_required = not getattr(declared.body, "is_optional", False)
+        operation["requestBody"] = {"required": is_required, "content": {"application/json": {"schema": schema}}}
     return operation
 
 
@@ -175,7 +179,7 @@ def _refusals(declared: Endpoint) -> dict[int, str]:
         refusals[404] = "There is no such thing."
     if has_body(declared):
         refusals |= {413: "The body is too long.", 415: "The body is not JSON."}
-    if declared.is_write and declared.tag in ("users", "devices", "setup"):
+    if declared.is_write and declared.tag in CONFLICTING:
         refusals[409] = "It contradicts what is there."
     if declared.tag in ("auth", "setup") and has_body(declared):
         refusals[429] = "Too many failures; Retry-After says for how long."

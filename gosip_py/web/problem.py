@@ -14,6 +14,7 @@ __all__ = [
     "forbidden",
     "invalid",
     "locked_out",
+    "not_done",
     "not_found",
     "unauthenticated",
     "unavailable",
@@ -76,6 +77,15 @@ def not_found(what: str) -> Problem:
 def conflict(field: str, message: str) -> Problem:
     """409: the change contradicts what is there."""
     return Problem(409, "CONFLICT", message, [Detail(field, message)])
+
+
+_NOT_DONE = {400: "VALIDATION_ERROR", 403: "FORBIDDEN", 404: "NOT_FOUND", 409: "CONFLICT", 503: "UNAVAILABLE"}
+
+
+def not_done(status: int, message: str) -> Problem:
+    """What became of a command to a call; a status that only SIP has is a 409: it was tried, and came to nothing."""
+    known = status if status in _NOT_DONE else 409
+    return Problem(known, _NOT_DONE[known], message)
 
 
 def locked_out(seconds: float) -> Problem:

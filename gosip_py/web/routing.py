@@ -160,6 +160,8 @@ def _is_list(model: type[BaseModel], name: str) -> bool:
 def _read_body(endpoint: Endpoint, request: WebRequest) -> BaseModel:
     if not has_body(endpoint):
         return endpoint.body()
+    if not request.body and getattr(endpoint.body, "is_optional", False):
+        return endpoint.body()
     media_type = (request.getHeader("Content-Type") or "").partition(";")[0].strip().lower()
     if media_type != "application/json":
         raise Problem(415, "UNSUPPORTED_MEDIA_TYPE", "The body is asked for as application/json")

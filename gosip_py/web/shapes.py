@@ -24,6 +24,7 @@ from gosip_py.store.credentials import NAME_PATTERN, SHORTEST_PASSWORD
 
 __all__ = [
     "Body",
+    "Dialled",
     "Instant",
     "IsoTime",
     "ListQuery",
@@ -32,6 +33,7 @@ __all__ = [
     "Nothing",
     "Password",
     "Patch",
+    "RingSeconds",
     "RowId",
     "Shown",
     "Text",
@@ -60,6 +62,8 @@ class Body(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
     readonly: ClassVar[frozenset[str]] = frozenset()
+    is_optional: ClassVar[bool] = False
+    """Whether the request may come without it."""
 
     @model_validator(mode="before")
     @classmethod
@@ -152,6 +156,9 @@ RowId = Annotated[int, Field(ge=1, le=MAX_ID)]
 Text = Annotated[str, StringConstraints(max_length=255, pattern=_PRINTABLE)]
 # The user part of a SIP URI that needs no escaping (RFC 3261 19.1.1); a colon would end the username in a digest.
 Login = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=NAME_PATTERN)]
+# What somebody may dial: a name, a number or a feature code; "" for nothing.
+Dialled = Annotated[str, StringConstraints(max_length=64, pattern=r"^[0-9A-Za-z_+*#][0-9A-Za-z._+*#\-]*$|^$")]
+RingSeconds = Annotated[int, Field(ge=0, le=600)]
 MailAddress = Annotated[
     str, StringConstraints(max_length=254, pattern=r"^([^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+)?$")
 ]

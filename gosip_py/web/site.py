@@ -14,21 +14,26 @@ from gosip_py.store.calls import CallJournal
 from gosip_py.store.database import Database
 from gosip_py.store.devices import Devices
 from gosip_py.store.directory import Directory
+from gosip_py.store.feature_codes import FeatureCodes
 from gosip_py.store.passwords import Passwords
+from gosip_py.store.ring_groups import RingGroups
 from gosip_py.store.sessions import Sessions
 from gosip_py.store.users import Users
 from gosip_py.web.access import Access
 from gosip_py.web.auth import Auth, AuthResource
+from gosip_py.web.calls import CallResource
 from gosip_py.web.devices import DeviceResource
+from gosip_py.web.feature_codes import FeatureCodeResource
 from gosip_py.web.health import HealthResource, Readiness
 from gosip_py.web.journal import JournalResource
-from gosip_py.web.live import LiveRegistrations, LiveSessions
+from gosip_py.web.live import GroupCounts, LiveCalls, LiveLadders, LiveRegistrations, LiveSessions
 from gosip_py.web.lockout import Lockout
 from gosip_py.web.openapi import OpenApiResource
 from gosip_py.web.pages import PageResource
 from gosip_py.web.peer import ProxyTrust
 from gosip_py.web.registrations import RegistrationResource
 from gosip_py.web.request import WebSite
+from gosip_py.web.ring_groups import RingGroupResource
 from gosip_py.web.routing import Routing
 from gosip_py.web.sessions import SessionResource
 from gosip_py.web.setup import Setup, SetupResource
@@ -52,6 +57,9 @@ class Admin:
     passwords: Passwords
     registrations: LiveRegistrations
     sessions: LiveSessions
+    calls: LiveCalls
+    ladders: LiveLadders
+    group_counts: GroupCounts
     system: System
     readiness: Readiness
     metrics: Metrics
@@ -89,7 +97,10 @@ class Admin:
             DeviceResource(Devices(self.database), self.directory, self.registrations, self.bus, self.realm),
             RegistrationResource(self.registrations, self.directory),
             SessionResource(self.sessions, Sessions(self.database)),
-            JournalResource(CallJournal(self.database), self.directory),
+            CallResource(self.calls, self.directory),
+            JournalResource(CallJournal(self.database), self.directory, self.ladders),
+            RingGroupResource(RingGroups(self.database), self.directory, self.bus, self.group_counts),
+            FeatureCodeResource(FeatureCodes(self.database), self.directory, self.bus),
             system,
             HealthResource(self.readiness, self.metrics),
             OpenApiResource(lambda: routing.endpoints),

@@ -16,9 +16,10 @@ from gosip_py.store.passwords import Passwords
 from gosip_py.store.records import User
 from gosip_py.web.endpoint import Call, Created, Done, One, Paged, endpoint
 from gosip_py.web.live import LiveRegistrations, end_bindings_of_user
-from gosip_py.web.problem import Detail, conflict, forbidden, not_found
+from gosip_py.web.problem import Detail, conflict, forbidden, invalid, not_found
 from gosip_py.web.shapes import (
     Body,
+    Dialled,
     IsoTime,
     ListQuery,
     Login,
@@ -26,6 +27,7 @@ from gosip_py.web.shapes import (
     Nothing,
     Password,
     Patch,
+    RingSeconds,
     RowId,
     Text,
     View,
@@ -36,12 +38,12 @@ __all__ = ["UserCreate", "UserQuery", "UserReplace", "UserResource", "UserView",
 
 T = TypeVar("T")
 
-OWN_FIELDS = frozenset({"display_name", "dnd"})
+OWN_FIELDS = frozenset({"display_name", "dnd", "ring_seconds", *store.FORWARDS})
 """What a user who is no administrator may change."""
 
 
 class UserView(View):
-    """A user."""
+    """A user. The forwards are what is dialled instead, or ""; `ring_seconds` 0 leaves it to the server."""
 
     id: RowId
     login: str
@@ -51,6 +53,10 @@ class UserView(View):
     enabled: bool
     call_schema: Literal["proxy", "redirect", "b2bua"]
     dnd: bool
+    forward_always: str
+    forward_busy: str
+    forward_no_answer: str
+    ring_seconds: int
     created_at: IsoTime
     updated_at: IsoTime
 
@@ -66,6 +72,10 @@ class UserReplace(Body):
     enabled: bool = True
     call_schema: Literal["proxy", "redirect", "b2bua"] = "b2bua"
     dnd: bool = False
+    forward_always: Dialled = ""
+    forward_busy: Dialled = ""
+    forward_no_answer: Dialled = ""
+    ring_seconds: RingSeconds = 0
     password: Password | None = Field(None, repr=False)
 
     def changes(self) -> dict[str, Any]:
@@ -149,6 +159,7 @@ class UserResource:
 
     async def add(self, body: UserCreate, now: float) -> User:
         """Store a new user and tell everybody; raises IntegrityError when the login or the address is taken."""
+        self._check_names(body.login, body.changes())
         user = await self._users.create(**await self._columns(body.changes()), now=now)
         self._directory.apply_user(user)
         self._bus.publish(UserChanged(user.id))
@@ -166,7 +177,7 @@ class UserResource:
 
     @endpoint("PATCH", "/api/users/{id}", role="user")
     async def patch(self, call: Call[Patch[UserReplace], Nothing], id: int) -> One[UserView]:
-        """Change some fields of a user; everybody may change the own display_name and dnd."""
+        """Change some fields of a user; everybody may change the own display_name, dnd, forwards and ring_seconds."""
         await self._visible(call, id)
         changes = call.body.changes()
         beyond = sorted(changes.keys() - OWN_FIELDS)
@@ -204,6 +215,7 @@ class UserResource:
 
     async def _update(self, user_id: int, columns: dict[str, Any], call: Call[Any, Any]) -> UserView:
         before = await self._keep_an_admin(user_id, columns)
+        self._check_names(columns.get("login", before.login), columns)
         user = await self._users.update(user_id, columns, call.now)
         if user is None:
             raise not_found("user")
@@ -214,6 +226,14 @@ class UserResource:
         if not user.enabled or "password_hash" in columns:
             await self._sessions.delete_of_user(user.id, keep=call.identity.session_hash if user.enabled else "")
         return UserView.model_validate(user)
+
+    def _check_names(self, login: str, changes: dict[str, Any]) -> None:
+        """Refuse the number of a group as a login, and forwards that lead nowhere but back."""
+        if "login" in changes and self._directory.group_by_number(login) is not None:
+            raise conflict("login", "is the number of a ring group")
+        for field in store.FORWARDS:
+            if changes.get(field, "").casefold() == login.casefold():
+                raise invalid(Detail(field, "leads back to this user"))
 
     async def _columns(self, fields: dict[str, Any]) -> dict[str, Any]:
         """The columns of these fields: a password becomes its hash."""

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import gc
+import tracemalloc
+
 import attrs
 
 from gosip_py.store.devices import Devices
 from gosip_py.store.directory import Directory
-from gosip_py.store.records import Device, User
+from gosip_py.store.feature_codes import FeatureCodes
+from gosip_py.store.records import Device, FeatureCode, GroupMember, User
+from gosip_py.store.ring_groups import RingGroups
 from gosip_py.store.users import Users
 from tests.store.databases import NOW, DatabaseCase
 
@@ -15,7 +20,8 @@ class DirectoryTests(DatabaseCase):
     async def setUp(self) -> None:
         await super().setUp()
         self.users, self.devices = Users(self.database), Devices(self.database)
-        self.directory = Directory(self.users, self.devices)
+        self.groups, self.codes = RingGroups(self.database), FeatureCodes(self.database)
+        self.directory = Directory(self.users, self.devices, self.groups, self.codes)
         self.alice = await self.users.create(login="alice", now=NOW)
         self.bob = await self.users.create(login="bob", now=NOW)
         self.first = await self.add("a1", self.alice.id)
@@ -121,6 +127,88 @@ class DirectoryTests(DatabaseCase):
             found = self.directory.device_by_username(username)
             assert found is not None
             self.assertEqual(found.id, device_id)
+
+    async def test_groups(self) -> None:
+        sales = await self.groups.create(number="600", name="Sales", members=[GroupMember(self.alice.id)], now=NOW)
+        self.assertTrue(await self.directory.follow())
+        self.assertFalse(await self.directory.follow())
+        self.assertEqual((self.directory.group(sales.id), self.directory.groups()), (sales, (sales,)))
+        self.assertEqual(self.directory.group_by_number("600"), sales)
+        self.assertEqual(self.directory.group_by_name("sALES"), sales)
+        self.assertIsNone(self.directory.group_by_number("Sales"))
+        self.assertTrue(self.directory.is_incomplete("60"))
+        changed = attrs.evolve(sales, number="700", name="")
+        self.directory.apply_group(changed)
+        self.assertIsNone(self.directory.group_by_number("600"))
+        self.assertIsNone(self.directory.group_by_name("sales"))
+        self.assertEqual(self.directory.group_by_number("700"), changed)
+        self.assertEqual([self.directory.is_incomplete(digits) for digits in ("60", "70")], [False, True])
+        self.directory.forget_group(sales.id)
+        self.directory.forget_group(sales.id)
+        self.assertEqual((self.directory.groups(), self.directory.group_by_number("700")), ((), None))
+        self.assertFalse(self.directory.is_incomplete("70"))
+
+    async def test_two_groups_of_one_name(self) -> None:
+        first, second = [await self.groups.create(number=number, name="Sales", now=NOW) for number in ("1", "2")]
+        await self.directory.load()
+        self.assertEqual(self.directory.group_by_name("sales"), first)
+        self.directory.forget_group(first.id)
+        self.assertEqual(self.directory.group_by_name("sales"), second)
+
+    async def test_members_that_go_leave_their_groups_and_those_that_change_stay(self) -> None:
+        members = [GroupMember(self.alice.id), GroupMember(None, self.first.id), GroupMember(self.bob.id)]
+        group = await self.groups.create(number="600", members=members, now=NOW)
+        await self.directory.load()
+        await self.directory.refresh_user(self.alice.id)
+        await self.directory.refresh_device(self.first.id)
+        self.directory.apply_user(self.alice)
+        self.directory.apply_device(self.first)
+        self.assertEqual(self.directory.group(group.id), group)
+        await self.users.delete(self.alice.id)
+        self.directory.forget_user(self.alice.id)
+        self.assertEqual(self.directory.group(group.id), attrs.evolve(group, members=tuple(members[2:])))
+        self.assertEqual(await self.groups.get(group.id), self.directory.group(group.id))
+
+    async def test_a_device_that_is_gone_when_its_owner_is_read_again(self) -> None:
+        group = await self.groups.create(number="600", members=[GroupMember(None, self.first.id)], now=NOW)
+        await self.directory.load()
+        await self.devices.delete(self.first.id)
+        await self.directory.refresh_user(self.alice.id)
+        self.assertEqual(self.directory.devices_of(self.alice.id), (self.second,))
+        found = self.directory.group(group.id)
+        self.assertEqual(found and found.members, ())
+
+    async def test_feature_codes(self) -> None:
+        self.assertIsNone(self.directory.feature_code("park"))
+        code = FeatureCode("park", "*70", True, NOW)
+        await self.codes.put(code)
+        self.assertTrue(await self.directory.follow())
+        self.assertEqual((self.directory.feature_code("park"), self.directory.feature_codes()), (code, (code,)))
+        self.directory.apply_code(attrs.evolve(code, enabled=False))
+        found = self.directory.feature_code("park")
+        self.assertEqual(found and found.enabled, False)
+
+    async def test_without_groups_and_codes(self) -> None:
+        directory = Directory(self.users, self.devices)
+        await directory.load()
+        self.assertEqual((directory.groups(), directory.feature_codes()), ((), ()))
+        self.assertFalse(await directory.follow())
+
+    async def test_what_a_person_takes_of_memory(self) -> None:
+        """With what most people have: no address, no forwards. 10,000 of them are to fit in 5 MB."""
+        text = "INSERT INTO users (login, login_folded, email, display_name, role, enabled, call_schema, dnd,"
+        text += " password_hash, created_at, updated_at) VALUES (?, ?, '', ?, 'user', true, 'b2bua', false, '', ?, ?)"
+        rows = [(f"u{number}", f"u{number}", f"User {number}", NOW, NOW) for number in range(2000)]
+        await self.database.transact(lambda tx: tx.executemany(text, rows))
+        gc.collect()
+        tracemalloc.start()
+        self.addCleanup(tracemalloc.stop)
+        before = tracemalloc.get_traced_memory()[0]
+        users = await self.users.all()
+        gc.collect()
+        used = tracemalloc.get_traced_memory()[0] - before
+        self.assertEqual(len(users), 2002)
+        self.assertLess(used / len(users), 500)
 
     async def test_who_is_made_while_everything_is_read_is_not_forgotten(self) -> None:
         """Seen as a phone that was refused for some seconds: its owner was made while a change was followed."""

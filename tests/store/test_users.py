@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import attrs
+
 from gosip_py.store.database import IntegrityError
 from gosip_py.store.devices import Devices
 from gosip_py.store.listing import UnknownField
@@ -110,6 +112,16 @@ class UsersTests(DatabaseCase):
         self.assertEqual([user.login for user in admins.rows], ["user0", "user1"])
         self.assertEqual(admins.total, 2)
         self.assertEqual(await self.users.count({"role": "user"}), 3)
+
+    async def test_forwards(self) -> None:
+        user = await self.users.create(login="alice", now=NOW)
+        self.assertEqual((user.forward_always, user.forward_no_answer, user.ring_seconds), ("", "", 0))
+        changes = {"forward_always": "bob", "forward_busy": "+47", "forward_no_answer": "*97", "ring_seconds": 20}
+        changed = await self.users.update(user.id, changes, NOW + 1)
+        assert changed is not None
+        self.assertEqual(attrs.asdict(changed), attrs.asdict(user) | changes | {"updated_at": NOW + 1})
+        made = await self.users.create(login="bob", forward_busy="alice", ring_seconds=9, now=NOW)
+        self.assertEqual((made.forward_busy, made.ring_seconds), ("alice", 9))
 
     async def test_the_missing_sort_last(self) -> None:
         for login, email in (("a", ""), ("b", "x@x"), ("c", "a@x")):

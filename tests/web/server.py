@@ -18,21 +18,25 @@ from twisted.trial.unittest import TestCase
 from twisted.web.client import Agent, HTTPConnectionPool
 from twisted.web.http_headers import Headers
 
-from gosip_py.events import Bus, DeviceChanged, UserChanged
+from gosip_py.call.rung import Rung
+from gosip_py.events import Bus, DeviceChanged, FeatureCodeChanged, GroupChanged, UserChanged
 from gosip_py.metrics import Metrics
 from gosip_py.registrar.location import Contact, Location
 from gosip_py.store import credentials
 from gosip_py.store.accounts import ApiTokens
 from gosip_py.store.devices import Devices
 from gosip_py.store.directory import Directory
+from gosip_py.store.feature_codes import FeatureCodes
 from gosip_py.store.migrate import migrate
 from gosip_py.store.passwords import Passwords
-from gosip_py.store.records import Binding, BindingKey, Device, SessionRow, User
+from gosip_py.store.records import Binding, BindingKey, Device, GroupStatistics, SessionRow, User
+from gosip_py.store.ring_groups import RingGroups
 from gosip_py.store.sqlite import SqliteDatabase
 from gosip_py.store.users import Users
 from gosip_py.web.live import LocationView
 from gosip_py.web.site import Admin
 from gosip_py.web.system import Certificate, Listener
+from tests.web.live_calls import Calls
 
 NOW = 1_767_323_045.678
 NOW_TEXT = "2026-01-02T03:04:05.678Z"
@@ -81,6 +85,22 @@ class Dialogs:
         return self.rows
 
 
+class Ladders:
+    def __init__(self) -> None:
+        self.kept: dict[str, tuple[Rung, ...]] = {}
+
+    async def read(self, call: str) -> Sequence[Rung] | None:
+        return self.kept.get(call)
+
+
+class Counts:
+    def __init__(self) -> None:
+        self.rows: list[GroupStatistics] = []
+
+    def of(self, group_id: int) -> Sequence[GroupStatistics]:
+        return [row for row in self.rows if row.group_id == group_id]
+
+
 class Facts:
     def listeners(self) -> Sequence[Listener]:
         return [Listener("UDP", "127.0.0.1", 5060), Listener("TLS", "::1", 5061)]
@@ -105,15 +125,16 @@ class WebCase(TestCase):
         self.addCleanup(self._close)
         await migrate(self.database, NOW)
         self.users, self.devices, self.tokens = Users(self.database), Devices(self.database), ApiTokens(self.database)
-        self.directory = Directory(self.users, self.devices)
+        self.groups, self.codes = RingGroups(self.database), FeatureCodes(self.database)
+        self.directory = Directory(self.users, self.devices, self.groups, self.codes)
         self.passwords = Passwords(IReactorFromThreads(reactor))
         self.passwords.start()
         self.metrics, self.bus = Metrics(), Bus()
         self.changes: list[object] = []
-        for event_type in (UserChanged, DeviceChanged):
+        for event_type in (UserChanged, DeviceChanged, GroupChanged, FeatureCodeChanged):
             self.bus.subscribe(event_type, self.changes.append)
         self.location = Location(NoWriter(), self.bus, self.metrics)
-        self.dialogs = Dialogs()
+        self.dialogs, self.calls, self.ladders, self.counts = Dialogs(), Calls(), Ladders(), Counts()
         self.missing: dict[str, str] = {}
         self.secrets: dict[str, str] = {}
         if self.has_people:
@@ -187,6 +208,9 @@ class WebCase(TestCase):
             trusted_proxies=self.trusted_proxies,
             setup_code=self.setup_code,
             domain="example.org",
+            calls=self.calls,
+            ladders=self.ladders,
+            group_counts=self.counts,
         ).site()
         factory: Any = self.site
         self.port: Any = IReactorTCP(reactor).listenTCP(0, factory, interface="127.0.0.1")

@@ -1,22 +1,24 @@
 from __future__ import annotations
 
 import csv
+import json
 from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
+from gosip_py.call.rung import Rung
 from gosip_py.store.calls import CallJournal
 from gosip_py.store.records import CallRow
 from gosip_py.web import journal
 from gosip_py.web.journal import csv_cell
 from gosip_py.web.routing import _Reader
-from tests.web.server import NOW, WebCase
+from tests.web.server import NOW, NOW_TEXT, WebCase
 
 FIELDS = (
     "id call_id init_branch from_tag to_tag caller_user callee_user caller_uri callee_uri direction did_id device_id"
     " invite_at first_18x_at answer_at end_at result final_code final_reason ring_ms talk_ms ended_by rule spam_score"
-    " recording_id"
+    " recording_id history linked_to"
 ).split()
 
 
@@ -88,6 +90,37 @@ class JournalTests(WebCase):
         self.assertEqual(shown["talk_ms"], 5000)
         self.assertEqual(list(shown), FIELDS)
         self.assertEqual((await self.get("/api/call_journals/none")).status, 404)
+
+    async def test_what_happened_on_the_way(self) -> None:
+        note = {"at": NOW, "kind": "transfer", "by": "bob", "target": "carol", "result": "answered", "call_id": "01"}
+        told = row("05", -10, history=json.dumps([note]), linked_to=json.dumps(["01"]))
+        await CallJournal(self.database).write([told])
+        shown = (await self.get("/api/call_journals/05")).one
+        self.assertEqual(shown["history"], [note | {"at": NOW_TEXT}])
+        self.assertEqual(shown["linked_to"], ["01"])
+        self.assertEqual((await self.get("/api/call_journals/01")).one["history"], [])
+
+    async def test_the_ladder(self) -> None:
+        sent = Rung(NOW, "out", "UDP", "127.0.0.1:5060", "192.0.2.1:5060", 2, b"BYE sip:b SIP/2.0\r\nTo: \xff\r\n\r\n")
+        self.ladders.kept["03"] = (sent, Rung(NOW, "note", "", "", "", 0, b"park by=bob"))
+        first, second = (await self.get("/api/call_journals/03/ladder", "alice")).one["messages"]
+        self.assertEqual(
+            first,
+            {
+                "at": NOW_TEXT,
+                "direction": "out",
+                "transport": "UDP",
+                "local": "127.0.0.1:5060",
+                "peer": "192.0.2.1:5060",
+                "leg": 2,
+                "first_line": "BYE sip:b SIP/2.0",
+                "text": "BYE sip:b SIP/2.0\r\nTo: \ufffd\r\n\r\n",
+            },
+        )
+        self.assertEqual((second["direction"], second["text"]), ("note", "park by=bob"))
+        self.assertEqual((await self.get("/api/cdrs/03/ladder", "bob")).status, 404)
+        self.assertEqual((await self.get("/api/cdrs/01/ladder")).status, 404)
+        self.assertEqual((await self.get("/api/cdrs/none/ladder")).status, 404)
 
     async def test_stats(self) -> None:
         self.assertEqual(

@@ -7,6 +7,7 @@ from typing import Any
 from gosip_py.store.accounts import ApiTokens
 from gosip_py.store.calls import CallJournal
 from gosip_py.store.records import CallRow
+from tests.web.live_calls import leg, live
 from tests.web.server import NOW, PASSWORD, WebCase
 
 WHO = ("", "alice", "bob", "admin")
@@ -58,8 +59,35 @@ TABLE: tuple[tuple[str, str, Any, tuple[int, int, int, int]], ...] = (
             ("GET", "/stats", (401, 200, 200, 200)),
             ("GET", "/export", (401, 200, 200, 200)),
             ("GET", "/{call}", (401, 200, 404, 200)),
+            ("GET", "/{call}/ladder", (401, 200, 404, 200)),
         )
     ),
+    ("GET", "/api/calls", None, (401, 200, 200, 200)),
+    ("POST", "/api/calls", {"target": "100"}, (401, 201, 201, 201)),
+    ("GET", "/api/calls/{call}", None, (401, 200, 404, 200)),
+    *(
+        ("POST", f"/api/calls/{{call}}/{command}", body, (401, 200, 404, 200))
+        for command, body in (
+            ("hangup", None),
+            ("hold", None),
+            ("resume", None),
+            ("transfer", {"target": "100"}),
+            ("park", None),
+            ("dtmf", {"digits": "1"}),
+            ("record", None),
+        )
+    ),
+    ("POST", "/api/calls/{call}/pickup", None, (401, 200, 200, 200)),  # who may is for the call to say
+    ("GET", "/api/ring_groups", None, (401, 403, 403, 200)),
+    ("POST", "/api/ring_groups", {"number": "601"}, (401, 403, 403, 201)),
+    ("GET", "/api/ring_groups/{group}", None, (401, 403, 403, 200)),
+    ("GET", "/api/ring_groups/{group}/statistics", None, (401, 403, 403, 200)),
+    ("PUT", "/api/ring_groups/{group}", {"number": "601"}, (401, 403, 403, 200)),
+    ("PATCH", "/api/ring_groups/{group}", {"name": "Sales"}, (401, 403, 403, 200)),
+    ("DELETE", "/api/ring_groups/{group}", None, (401, 403, 403, 204)),
+    ("GET", "/api/feature_codes", None, (401, 200, 200, 200)),
+    ("GET", "/api/feature_codes/park", None, (401, 200, 200, 200)),
+    ("PATCH", "/api/feature_codes/park", {"enabled": False}, (401, 403, 403, 200)),
     ("GET", "/api/system", None, (401, 403, 403, 200)),
 )
 
@@ -74,7 +102,10 @@ class _Cell(WebCase):
             id="01", call_id="c", direction="internal", invite_at=NOW - 9, caller_user="alice-desk", callee_user="else"
         )
         await CallJournal(self.database).write([call])
-        ids = {"token": token.id, "user": self.alice.id, "device": self.phone.id, "call": "01"}
+        group = await self.groups.create(number="600", now=NOW)
+        self.calls.rows.append(live("01", leg("alice", self.alice.id), callee="else"))
+        self.ladders.kept["01"] = ()
+        ids = {"token": token.id, "user": self.alice.id, "device": self.phone.id, "call": "01", "group": group.id}
         method, path, body, _ = row
         path = path.format(**ids, registration=binding.id)
         reply = await self.request(method, path, body, who)
@@ -95,12 +126,15 @@ class TableTests(_Cell):
         declared = set()
         for rule in self.site.resource._app.url_map.iter_rules():
             declared |= {(method, rule.endpoint.partition(" ")[2]) for method in rule.methods - {"HEAD"}}
-        names = {"user": "id", "device": "id", "token": "id", "registration": "id", "call": "id"}
+        names = dict.fromkeys(("user", "device", "token", "registration", "call", "group"), "id")
         listed = set()
         for method, path, _, _ in TABLE:
             for name, argument in names.items():
                 path = path.replace(f"{{{name}}}", f"{{{argument}}}")
-            listed.add((method, path.replace("/sessions/none", "/sessions/{id}")))
+            path = path.replace("/sessions/none", "/sessions/{id}").replace(
+                "/feature_codes/park", "/feature_codes/{feature}"
+            )
+            listed.add((method, path))
         self.assertEqual(declared, listed)
 
 

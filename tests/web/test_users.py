@@ -19,6 +19,10 @@ class UserTests(WebCase):
                 "enabled": True,
                 "call_schema": "b2bua",
                 "dnd": True,
+                "forward_always": "",
+                "forward_busy": "",
+                "forward_no_answer": "",
+                "ring_seconds": 0,
                 "created_at": NOW_TEXT,
                 "updated_at": NOW_TEXT,
             },
@@ -64,6 +68,49 @@ class UserTests(WebCase):
         self.assertTrue(known and known.dnd)
         refused = await self.request("PATCH", f"/api/users/{self.alice.id}", {"dnd": None, "login": None})
         self.assertEqual((refused.status, sorted(refused.fields)), (400, ["dnd", "login"]))
+
+    async def test_forwards(self) -> None:
+        path = f"/api/users/{self.alice.id}"
+        changes = {
+            "forward_always": "+4790000000",
+            "forward_busy": "bob",
+            "forward_no_answer": "*97",
+            "ring_seconds": 25,
+        }
+        patched = await self.request("PATCH", path, changes, "alice")
+        self.assertEqual({name: patched.one[name] for name in changes}, changes)
+        known = self.directory.user(self.alice.id)
+        self.assertEqual(known and (known.forward_busy, known.ring_seconds), ("bob", 25))
+        self.assertEqual((await self.request("PATCH", path, {"forward_always": ""}, "alice")).one["forward_always"], "")
+        put = await self.request("PUT", path, {"login": "alice"})
+        self.assertEqual([put.one[name] for name in changes], ["", "", "", 0])
+
+    async def test_forwards_that_lead_nowhere(self) -> None:
+        path = f"/api/users/{self.alice.id}"
+        for body in (
+            {"forward_always": "Alice"},
+            {"forward_busy": "sip:eve@evil.example"},
+            {"forward_no_answer": "1" * 65},
+            {"forward_no_answer": "a b"},
+            {"ring_seconds": -1},
+            {"ring_seconds": 601},
+            {"ring_seconds": "9"},
+        ):
+            refused = await self.request("PATCH", path, body, "alice")
+            self.assertEqual((refused.status, refused.fields), (400, [*body]), body)
+        refused = await self.request("POST", "/api/users", {"login": "7", "forward_busy": "7"})
+        self.assertEqual((refused.status, refused.fields), (400, ["forward_busy"]))
+
+    async def test_the_number_of_a_group_is_no_login(self) -> None:
+        await self.request("POST", "/api/ring_groups", {"number": "600"})
+        for method, path, body in (
+            ("POST", "/api/users", {"login": "600"}),
+            ("PATCH", f"/api/users/{self.alice.id}", {"login": "600"}),
+        ):
+            refused = await self.request(method, path, body)
+            self.assertEqual((refused.status, refused.fields), (409, ["login"]))
+        device: dict[str, object] = {"user_id": self.alice.id, "username": "600"}
+        self.assertEqual((await self.request("POST", "/api/devices", device)).fields, ["username"])
 
     async def test_a_new_password_signs_the_user_out(self) -> None:
         cookie = {"Cookie": await self.cookie_of("alice")}
