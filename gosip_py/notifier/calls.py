@@ -24,14 +24,16 @@ class LiveCall:
     """One call; ``state`` is trying, early, confirmed or terminated (RFC 4235 3.7.1).
 
     ``code`` is that of the last response to the INVITE, ``ended`` tells how it ended once it has. ``caller`` and
-    ``callee`` are ids of our users, None for others and as long as nobody asked.
+    ``callee`` are ids of our users, None for others and as long as nobody asked. ``leg`` are Call-ID, From tag and To
+    tag of the dialog with the phone that rings, when that is a leg of our own, and empty otherwise.
     """
 
-    __slots__ = ("callee", "caller", "code", "ended", "started", "state", "to_tag", "was_answered")
+    __slots__ = ("callee", "caller", "code", "ended", "leg", "started", "state", "to_tag", "was_answered")
 
     def __init__(self, started: CallStarted) -> None:
         self.started = started
         self.to_tag = ""
+        self.leg: tuple[str, ...] = ()
         self.state = "trying"
         self.code = 0
         self.was_answered = False
@@ -101,7 +103,10 @@ class CallStates:
         if call is not None:
             call.state = "early"
             call.code = event.code
-            call.to_tag = event.to_tag
+            if event.call_id:
+                call.leg = (event.call_id, event.from_tag, event.to_tag)
+            else:
+                call.to_tag = event.to_tag
             if self._listeners:
                 self._tell(call)
 

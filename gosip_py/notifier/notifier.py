@@ -171,6 +171,8 @@ class Notifier:
         package = None if event is None else self._packages.get(event.name)
         if event is None or package is None:
             return self.bad_event()
+        if resource.line and not package.has_lines:
+            return Refusal(404, f"{resource.line} is nobody's own number: of it there are dialogs to watch only")
         watch = Watch(resource, caller, event.parameters)
         refusal = self._validation.refuse(request) or package.refuse(watch)
         if refusal is not None:
@@ -300,7 +302,7 @@ class Notifier:
         """
         directory, resource, watcher = self._directory, watch.resource, watch.watcher
         watched = directory.user(resource.user_id)
-        if watched is None or watched.login.casefold() != resource.login.casefold():
+        if not resource.line and (watched is None or watched.login.casefold() != resource.login.casefold()):
             return "noresource"
         if resource.device_id is not None and not self._is_still(resource):
             return "noresource"

@@ -17,12 +17,16 @@ Changed = Callable[[Hashable], bool]
 
 @attrs.frozen
 class Resource:
-    """Whose state it is: a user, or with ``device_id`` one phone of theirs; ``aor`` is the canonical address."""
+    """Whose state it is: a user, or with ``device_id`` one phone of theirs; ``aor`` is the canonical address.
+
+    With ``line`` it is a number that is nobody's own, such as a park orbit; ``user_id`` is 0 then.
+    """
 
     user_id: int
     login: str
     aor: str
     device_id: int | None = None
+    line: str = ""
 
 
 @attrs.frozen
@@ -49,7 +53,7 @@ class EventPackage:
 
     ``default_expires`` is the duration in seconds of a subscription that does not ask for any, ``interval`` the least
     number of seconds between two NOTIFYs of one subscription. ``published_type`` is the media type that may be
-    published, empty when nobody may publish.
+    published, empty when nobody may publish. ``has_lines`` says that it can tell of a `Resource.line`.
     """
 
     name = ""
@@ -57,6 +61,7 @@ class EventPackage:
     default_expires = 3600
     interval = 1.0
     published_type = ""
+    has_lines = False
 
     def __init__(self) -> None:
         self.watchers = 0
@@ -66,7 +71,7 @@ class EventPackage:
 
     def key(self, resource: Resource) -> Hashable:
         """Under which changes of this resource are told of."""
-        return resource.user_id
+        return resource.line or resource.user_id
 
     def refuse(self, watch: Watch) -> Refusal | None:
         """Why somebody may not watch this, or None."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from gosip_py.proxy.route import ProxyTarget, aim
-from gosip_py.registrar.reach import is_at_source
 from gosip_py.sip.compose import compose
 from gosip_py.sip.errors import ParseError
 from gosip_py.sip.headers import Address, parse_address
 from gosip_py.sip.message import Request
 from gosip_py.sip.uri import Uri, parse_uri
 from gosip_py.transport.flow import Flow, Target
+from gosip_py.transport.reach import is_at_source
 from gosip_py.transport.resolve import target_of
 
 __all__ = ["DialogId", "DialogUsage", "dialog_id"]

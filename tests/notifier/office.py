@@ -9,6 +9,7 @@ import attrs
 
 from gosip_py.events import UserChanged
 from gosip_py.notifier.calls import CallStates
+from gosip_py.notifier.lines import LineStates
 from gosip_py.notifier.notifier import Notifier
 from gosip_py.notifier.packages.dialog import Dialogs
 from gosip_py.notifier.packages.message_summary import MessageSummary, WaitingMessages
@@ -50,7 +51,7 @@ class Office(Switchboard):
         self.message_summary = MessageSummary(self.letterbox, self.people)
         packages = (
             Registrations(self.location, self.bus, self.people, self.now),
-            Dialogs(self.calls, self.people, self.domains.aor),
+            Dialogs(self.calls, LineStates(self.bus), self.people, self.domains.aor),
             Presence(
                 publications=self.publications,
                 location=self.location,

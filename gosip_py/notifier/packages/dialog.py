@@ -2,14 +2,16 @@
 
 The whole state each time. A colleague sees that there is a call, which way it goes, and who of this office is at the
 other end; the identifiers of the dialog only while it rings, for whoever wants to pick it up. An owner sees everything.
+Of a number that is nobody's own, a park orbit or a ring group, there is to see that somebody is there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import islice
 
 from gosip_py.notifier.calls import CallStates, LiveCall
+from gosip_py.notifier.lines import LineStates
 from gosip_py.notifier.markup import DECLARATION, node, text_of
 from gosip_py.notifier.package import EventPackage, Watch, is_colleague, is_owner
 from gosip_py.notifier.people import People
@@ -31,15 +33,18 @@ class Dialogs(EventPackage):
     content_type = "application/dialog-info+xml"
     default_expires = 3600  # 3.4
     interval = 1.0  # 3.10
+    has_lines = True
 
-    def __init__(self, calls: CallStates, people: People, aor: Callable[[str], str]) -> None:
+    def __init__(self, calls: CallStates, lines: LineStates, people: People, aor: Callable[[str], str]) -> None:
         super().__init__()
         self._calls = calls
+        self._lines = lines
         self._people = people
         self._aor = aor
 
     def begin(self) -> None:
         self._calls.listen(self.changed)
+        self._lines.changed = self.changed
 
     def cease(self) -> None:
         self._calls.unlisten(self.changed)
@@ -54,17 +59,25 @@ class Dialogs(EventPackage):
 
     def document(self, watch: Watch, version: int) -> bytes:
         resource = watch.resource
+        attributes = {"xmlns": NAMESPACE, "version": version, "state": "full", "entity": resource.aor}
+        dialogs = self._at_line(resource.line) if resource.line else self._of_user(watch)
+        return (DECLARATION + node("dialog-info", attributes, *dialogs)).encode()
+
+    def _at_line(self, line: str) -> Iterable[str]:
+        for call, state in islice(self._lines.at(line).items(), MOST_DIALOGS):
+            yield node("dialog", {"id": call, "direction": "recipient"}, node("state", {}, state))
+
+    def _of_user(self, watch: Watch) -> Iterable[str]:
+        resource = watch.resource
         views = (_View(call, side) for call in self._calls.newest(resource.user_id) for side in (True, False))
         shown = (view for view in views if view.user == resource.user_id and view.matches(watch))
-        dialogs = [self._dialog(view, watch) for view in islice(shown, MOST_DIALOGS)]
-        attributes = {"xmlns": NAMESPACE, "version": version, "state": "full", "entity": resource.aor}
-        return (DECLARATION + node("dialog-info", attributes, *dialogs)).encode()
+        return (self._dialog(view, watch) for view in islice(shown, MOST_DIALOGS))
 
     def _dialog(self, view: _View, watch: Watch) -> str:
         owns = is_owner(watch.watcher, watch.resource)
         attributes: dict[str, object] = {"id": view.id}
         if owns or view.call.state in ("trying", "early"):
-            attributes |= {"call-id": view.call.started.call_id, "local-tag": view.local_tag or None}
+            attributes |= {"call-id": view.call_id, "local-tag": view.local_tag or None}
             attributes["remote-tag"] = view.remote_tag or None
         attributes["direction"] = view.direction
         local = self._party(view.user, view.local_uri)
@@ -88,14 +101,16 @@ class _View:
         started = call.started
         self.id = started.id + ("i" if is_caller else "r")
         self.direction = "initiator" if is_caller else "recipient"
-        tags, uris = (started.from_tag, call.to_tag), (started.caller_uri, started.callee_uri)
+        ids = (started.call_id, started.from_tag, call.to_tag) if is_caller or not call.leg else call.leg
+        self.call_id, *tags = ids
         self.local_tag, self.remote_tag = tags if is_caller else tags[::-1]
+        uris = (started.caller_uri, started.callee_uri)
         self.local_uri, self.remote_uri = uris if is_caller else uris[::-1]
 
     def matches(self, watch: Watch) -> bool:
         """Whether it is among the dialogs that the Event header names (3.2): by default all are."""
         asked = watch.parameters
-        named = zip(_IDENTIFYING, (self.call.started.call_id, self.local_tag, self.remote_tag), strict=True)
+        named = zip(_IDENTIFYING, (self.call_id, self.local_tag, self.remote_tag), strict=True)
         return all(asked[name] == value for name, value in named if name in asked)
 
     @property
