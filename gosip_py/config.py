@@ -60,6 +60,8 @@ def _checked_address(text: str) -> str:
 Listen = Annotated[str, AfterValidator(_checked_listen)]
 Network = Annotated[str, AfterValidator(_checked_network)]
 NumericAddress = Annotated[str, AfterValidator(_checked_address)]
+E164 = Annotated[str, Field(pattern=r"^(\+[1-9][0-9]{5,14})?$")]
+Digits = Annotated[str, Field(pattern=r"^[0-9]{2,15}$")]
 Seconds = Annotated[float, Field(gt=0, le=604800)]
 
 
@@ -145,6 +147,43 @@ class SessionTimers(Section):
         return self
 
 
+class Trunk(Section):
+    uri: str = Field(default="", pattern=r"^(sips?:[^@\s]+)?$")
+    username: str = ""
+    password: str = Field(default="", repr=False)
+    caller_id: E164 = ""
+    from_domain: str = ""
+    passes_caller_id: bool = False
+    calls_per_second: float = Field(default=1.0, ge=0, le=1000)
+    max_calls: int = Field(default=0, ge=0)
+
+
+class Emergency(Section):
+    numbers: tuple[Digits, ...] = ("112", "911")
+    caller_id: E164 = ""
+    locations: tuple[tuple[Network, E164], ...] = ()
+
+
+class DialPlan(Section):
+    country_code: str = Field(default="", pattern=r"^([1-9][0-9]{0,2})?$")
+    international_prefix: str = Field(default="00", pattern=r"^[0-9]*$")
+    national_prefix: str = Field(default="", pattern=r"^[0-9]*$")
+
+
+class Parking(Section):
+    first_orbit: int = Field(default=701, ge=1, le=10**9)
+    last_orbit: int = Field(default=720, ge=1, le=10**9)
+    timeout_seconds: Seconds = 90.0
+    ring_seconds: Seconds = 30.0
+    retries: int = Field(default=2, ge=0, le=100)
+
+    @model_validator(mode="after")
+    def _rising(self) -> Parking:
+        if not self.first_orbit <= self.last_orbit < self.first_orbit + 1000:
+            raise ValueError("first_orbit <= last_orbit < first_orbit + 1000 does not hold")
+        return self
+
+
 class Messages(Section):
     keep_days: float = Field(default=7.0, gt=0, le=365)
 
@@ -159,6 +198,7 @@ class Store(Section):
     url: str = Field(default="", pattern=r"^(sqlite:///.+|postgres(ql)?://.+)?$", repr=False)
     journal_days: int = Field(default=365, ge=1, le=36500)
     session_days: int = Field(default=30, ge=1, le=36500)
+    ladder_days: int = Field(default=14, ge=1, le=36500)
 
 
 class Limits(Section):
@@ -168,6 +208,9 @@ class Limits(Section):
     idle_seconds: Seconds = 3600.0
     call_seconds: Seconds = 43200.0
     drain_seconds: float = Field(default=10.0, ge=0, le=86400)
+    calls_per_device: int = Field(default=10, ge=0)
+    calls_per_account: int = Field(default=20, ge=0)
+    ping_seconds: Seconds = 60.0
 
 
 class Settings(Section):
@@ -177,6 +220,10 @@ class Settings(Section):
     auth: Auth = Auth()
     registrar: Registrar = Registrar()
     session_timers: SessionTimers = SessionTimers()
+    trunk: Trunk = Trunk()
+    emergency: Emergency = Emergency()
+    dialplan: DialPlan = DialPlan()
+    parking: Parking = Parking()
     messages: Messages = Messages()
     http: Http = Http()
     store: Store = Store()

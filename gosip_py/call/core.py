@@ -7,16 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from gosip_py.call.identification import Identification
-from gosip_py.call.initial import ALLOW, InitialRequests
+from gosip_py.call.identification import NOT_YOURS, Identification
+from gosip_py.call.initial import ALLOW, MERGED, InitialRequests
+from gosip_py.call.leg import Leg
+from gosip_py.dialog.dialog import Dialog
+from gosip_py.dialog.dialogs import SUPPORTED, Dialogs
 from gosip_py.notifier.notifier import Notifier
 from gosip_py.proxy.proxy import Proxy
 from gosip_py.proxy.route import take_routes
-from gosip_py.proxy.session import Sessions
+from gosip_py.proxy.session import Session, Sessions
 from gosip_py.registrar.domains import Domains
 from gosip_py.registrar.registrar import EXTENSIONS, Registrar
 from gosip_py.sip.errors import ParseError
 from gosip_py.sip.message import Request
+from gosip_py.sip.uri import parse_uri
 from gosip_py.transaction.server import ServerTransaction
 from gosip_py.transaction.session_timer import SessionTimerPolicy, session_timer
 from gosip_py.transaction.validation import (
@@ -32,8 +36,6 @@ from gosip_py.transport.flow import Flow
 __all__ = ["Core"]
 
 _MEANT_FOR_US = frozenset(("proxy-authorization", "route"))
-# RFC 3261 8.2.2.2
-_MERGED = Refusal(482, "this request came before by another way and is answered there: send it by one way only")
 
 
 class Core:
@@ -45,6 +47,7 @@ class Core:
         registrar: Registrar,
         proxy: Proxy,
         sessions: Sessions,
+        dialogs: Dialogs,
         initial: InitialRequests,
         identification: Identification,
         notifier: Notifier,
@@ -56,6 +59,7 @@ class Core:
         self._registrar = registrar
         self._proxy = proxy
         self._sessions = sessions
+        self._dialogs = dialogs
         self._identification = identification
         self._grants = initial.grants
         self._notifier = notifier
@@ -70,7 +74,7 @@ class Core:
             ("accept", "application/sdp"),
             ("accept-encoding", "identity"),
             ("accept-language", "en"),
-            ("supported", ", ".join(sorted({*EXTENSIONS, "timer"}))),
+            ("supported", ", ".join(sorted({*EXTENSIONS, *SUPPORTED}))),
         )
 
     # -- what the transaction layer hands up --------------------------------------------------------------------------
@@ -89,7 +93,7 @@ class Core:
 
     def receive_ack(self, ack: Request, flow: Flow) -> None:
         """The ACK of a 2xx; one that cannot be read is dropped, for nothing may answer it."""
-        if self._first.refuse(ack) is None:
+        if self._first.refuse(ack) is None and not self._dialogs.receive_ack(ack, flow):
             session = self._sessions.find(ack)
             copy = ack.copy()
             self._identification.strip(copy)  # 22.1: it bears the credentials of its INVITE
@@ -103,6 +107,8 @@ class Core:
         if request.to_tag and self._notifier.owns(request):
             self._notifier.receive_in_dialog(transaction)
             return None
+        if request.to_tag and (dialog := self._dialogs.find(request)) is not None:
+            return self._receive_in_leg(transaction, request, dialog)
         refusal = self._forwarding.refuse(request)
         if refusal is not None:
             return refusal
@@ -110,6 +116,17 @@ class Core:
         if request.to_tag or (request.method == "BYE" and self._sessions.find(request) is not None):
             return self._relay_in_dialog(transaction, request)
         return self.initial.receive(transaction, self._prepare(request, transaction.flow))
+
+    def _receive_in_leg(self, transaction: ServerTransaction, request: Request, dialog: Dialog) -> Refusal | None:
+        """In a dialog of the switch; who is heard from elsewhere shows that it is theirs."""
+        if not dialog.is_from(request, transaction.flow):
+            leg = dialog.user
+            owner_id = leg.party.user_id if isinstance(leg, Leg) else None
+            refusal = self._identification.refuse_others(transaction, request, owner_id)
+            if refusal is not None:
+                return refusal
+        self._dialogs.receive(transaction)
+        return None
 
     # -- requests for ourselves ---------------------------------------------------------------------------------------
 
@@ -120,13 +137,13 @@ class Core:
             )
         # One without credentials is only challenged, which leaves nothing to merge with.
         if "authorization" in request.names and self._is_merged(transaction):
-            return _MERGED
+            return MERGED
         self._registrar.receive_request(transaction)
         return None
 
     def _tell_abilities(self, transaction: ServerTransaction, request: Request) -> Refusal | None:
         """An OPTIONS for the server itself (11.2)."""
-        refusal = _MERGED if self._is_merged(transaction) else self._answering.refuse(request)
+        refusal = MERGED if self._is_merged(transaction) else self._answering.refuse(request)
         if refusal is None:
             transaction.reply(200, headers=self._abilities)
         return refusal
@@ -137,7 +154,8 @@ class Core:
         """Along the route set of a session.
 
         A dialog that we do not know (we were restarted, or it is no INVITE's) needs credentials, and so does a side of
-        one that is heard from elsewhere: whoever watches a phone that rings is told its dialog (RFC 4235 3.6).
+        one that is heard from elsewhere, in its own name: whoever watches a phone that rings is told its dialog
+        (RFC 4235 3.6).
         """
         session = self._sessions.find(request)
         is_known = self._grants.covers(request) if session is None else session.is_from(request, transaction.flow)
@@ -145,6 +163,8 @@ class Core:
             caller = self._identification.identify(transaction, request, as_proxy=True)
             if isinstance(caller, Refusal):
                 return caller
+            if session is not None and caller.device_id is not None and not _is_named(session, request):
+                return NOT_YOURS
             self._grants.note(request)
         copy = request.copy()
         self._clean(copy, transaction.flow)
@@ -169,3 +189,9 @@ class Core:
         """Take off Routes of ours, and the credentials that were for us (16.4, 22.3)."""
         take_routes(copy, flow, self._proxy.is_ours)
         self._identification.strip(copy)
+
+
+def _is_named(session: Session, request: Request) -> bool:
+    """Whether From has the name of the side whose tag it bears: its credentials are those of that name."""
+    uri = session.caller_uri if request.from_tag == session.caller.tag else session.callee_uri
+    return parse_uri(uri).user == request.from_.uri.user

@@ -17,7 +17,9 @@ from gosip_py.transaction.server import ServerTransaction
 from gosip_py.transaction.validation import Refusal
 from gosip_py.transport.flow import Flow
 
-__all__ = ["Identification", "Trust"]
+__all__ = ["NOT_YOURS", "Identification", "Trust"]
+
+NOT_YOURS = Refusal(403, "this call is somebody else's: use the phone that is in it, or another one of its owner")
 
 Network = IPv4Network | IPv6Network
 
@@ -82,6 +84,18 @@ class Identification:
         if isinstance(identity, Refusal):
             return identity
         return self._caller(request, identity)
+
+    def refuse_others(self, transaction: ServerTransaction, request: Request, owner_id: int | None) -> Refusal | None:
+        """Why a request within a dialog is not taken for one of the person who has that end of it; None when it is.
+
+        Whoever watches a phone that rings is told its dialog (RFC 4235 3.6): credentials alone do not do.
+        """
+        if self._trust.includes(transaction.flow):
+            return None
+        identity = self._authenticator.authenticate(request, proxy=False, flow=transaction.flow)
+        if isinstance(identity, Refusal):
+            return identity
+        return None if identity.user_id == owner_id else NOT_YOURS
 
     def strip(self, request: Request) -> None:
         """Take the credentials that were for us out of a copy that is sent on (RFC 3261 22.3)."""

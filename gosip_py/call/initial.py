@@ -1,17 +1,21 @@
 """Requests that start something: whom they are for, and who takes them (RFC 3261 16.5).
 
-Whoever is ours is served by the mode that is set for them: a proxy that forwards, or a redirect server that tells where
-they are. What the server itself can answer, the state of somebody or a message to somebody who is away, goes to the
-room that does.
+Whoever is ours is served by the mode that is set for them: the switch that makes calls of its own to their phones, a
+proxy that forwards, or a redirect server that tells where they are. What the server itself can answer, the state of
+somebody or a message to somebody who is away, goes to the room that does.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+from gosip_py.call.attempts import Attempts
+from gosip_py.call.dial_plan import DialPlan
 from gosip_py.call.grants import Grants
 from gosip_py.call.identification import Identification
 from gosip_py.call.router import Destination, Elsewhere, ExtensionRouter, LocalTarget, NotFound, Unavailable
+from gosip_py.call.switch import Switch
+from gosip_py.call.verdict import LeaveToProxy
 from gosip_py.messaging.recipient import Recipient
 from gosip_py.messaging.relay import MessageRelay
 from gosip_py.notifier.notifier import Notifier
@@ -20,17 +24,24 @@ from gosip_py.proxy.proxy import Proxy
 from gosip_py.proxy.route import ProxyTarget
 from gosip_py.proxy.session import Caller
 from gosip_py.registrar.domains import Domains
+from gosip_py.sip.fields import parse_replaces
 from gosip_py.sip.message import Request
 from gosip_py.sip.uri import Uri
 from gosip_py.transaction.server import ServerTransaction
 from gosip_py.transaction.validation import Refusal
 from gosip_py.transport.resolve import target_of
 
-__all__ = ["ALLOW", "InitialRequests", "proxy_targets"]
+__all__ = ["ALLOW", "MERGED", "InitialRequests", "proxy_targets"]
 
 ALLOW = "ACK, BYE, CANCEL, INFO, INVITE, MESSAGE, NOTIFY, OPTIONS, PRACK, PUBLISH, REFER, REGISTER, SUBSCRIBE, UPDATE"
 OURSELVES = "OPTIONS, PUBLISH, REGISTER, SUBSCRIBE"
 """What is served at the address of the server itself, which has no user."""
+
+# RFC 3261 8.2.2.2
+MERGED = Refusal(482, "this request came before by another way and is answered there: send it by one way only")
+
+# RFC 3891 3
+_NOTHING_TO_REPLACE = Refusal(481, "no call here has this Call-ID and both these tags: leave Replaces out to call them")
 
 _RETRY_AFTER = (("retry-after", "30"),)
 # They belong to a dialog (RFC 3261 15.1, RFC 3262 3, RFC 3311 5.1, RFC 6086 4.2.1, RFC 6665 4.1.3): a NOTIFY that
@@ -54,9 +65,17 @@ class InitialRequests:
         messages: MessageRelay,
         domains: Domains,
         now: Callable[[], float],
+        attempts: Attempts,
+        dial_plan: DialPlan,
+        switch: Switch,
+        is_merged: Callable[[ServerTransaction], bool],
     ) -> None:
         self._identification = identification
         self._router = router
+        self._attempts = attempts
+        self._dial_plan = dial_plan
+        self._switch = switch
+        self._is_merged = is_merged
         self._proxy = proxy
         self._notifier = notifier
         self._messages = messages
@@ -77,18 +96,65 @@ class InitialRequests:
         caller = self._identification.identify(transaction, request, as_proxy=not is_answered_here)
         if isinstance(caller, Refusal):
             return caller
-        if self.is_draining and request.method == "INVITE":
-            return Refusal(503, "the server is about to stop: try again soon", _RETRY_AFTER)
         if caller.device_id is not None and not _CLAIMS.isdisjoint(request.names):
             forwarded = _without_claims(request, forwarded)
+        if request.method == "INVITE":
+            return self._receive_invite(transaction, forwarded, caller)
+        return self._find(transaction, forwarded, caller)
+
+    def _find(self, transaction: ServerTransaction, forwarded: Request, caller: Caller) -> Refusal | None:
+        """For whom it is, as a proxy finds out."""
         if "route" in forwarded.names:
             return self._relay_elsewhere(transaction, forwarded, caller)
         found = self._router.find(forwarded.uri, self._now())
         if isinstance(found, Elsewhere):
             return self._relay_elsewhere(transaction, forwarded, caller)
         if isinstance(found, NotFound):
+            line = self._dial_plan.line_of(forwarded.uri) if forwarded.method == "SUBSCRIBE" else ""
+            if line and self._notifier.serves(forwarded):
+                watched = Resource(0, line, self._domains.aor(line), line=line)
+                self._notifier.receive_initial(transaction, caller, watched)
+                return None
             return self._nobody(transaction, found, caller)
         return self._serve(transaction, forwarded, found, caller)
+
+    # -- calls ---------------------------------------------------------------------------------------------------------
+
+    def _receive_invite(self, transaction: ServerTransaction, forwarded: Request, caller: Caller) -> Refusal | None:
+        """To the switch, unless whoever is called wants a proxy."""
+        if "route" in forwarded.names:
+            return self._refuse_new_call() or self._relay_elsewhere(transaction, forwarded, caller)
+        attempt = self._attempts.of(forwarded, transaction.flow, caller)
+        if "replaces" in forwarded.names:
+            replaces = parse_replaces(forwarded.require("replaces"))
+            leg = self._switch.leg_of(replaces)
+            if leg is not None:
+                refusal = self._refuse_answering(transaction)
+                return refusal or self._switch.receive_replaces(transaction, forwarded, attempt, leg, replaces)
+        refusal = None if self._dial_plan.is_emergency(attempt.uri) else self._refuse_new_call()
+        if refusal is not None:
+            return refusal
+        verdict = self._dial_plan.route(attempt)
+        if isinstance(verdict, LeaveToProxy):
+            # what its Replaces names is a matter of the phones
+            if verdict.found is not None:
+                return self._serve(transaction, forwarded, verdict.found, caller)
+            return self._find(transaction, forwarded, caller)
+        if "replaces" in forwarded.names:
+            return _NOTHING_TO_REPLACE
+        refusal = self._refuse_answering(transaction)
+        if refusal is None:
+            self._switch.receive(transaction, forwarded, attempt, verdict)
+        return refusal
+
+    def _refuse_new_call(self) -> Refusal | None:
+        if self.is_draining:
+            return Refusal(503, "the server is about to stop: try again soon", _RETRY_AFTER)
+        return None
+
+    def _refuse_answering(self, transaction: ServerTransaction) -> Refusal | None:
+        """What only a UAS looks at (8.2.2): it answers the INVITE itself."""
+        return MERGED if self._is_merged(transaction) else self._switch.dialogs.refuse(transaction.request)
 
     # -- for one of ours ----------------------------------------------------------------------------------------------
 

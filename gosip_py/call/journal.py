@@ -5,16 +5,22 @@ Rows are made when they are written, not when a call changes: a short call costs
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable, Sequence
 
 from twisted.internet.interfaces import IReactorTime
 
-from gosip_py.events import Bus, CallAnswered, CallEnded, CallRinging, CallStarted
+from gosip_py.events import Bus, CallAnswered, CallEnded, CallNoted, CallRinging, CallStarted
 from gosip_py.metrics import Metrics
 from gosip_py.store.records import CallRow
 from gosip_py.store.write_behind import WriteBehind
 
 __all__ = ["Journal"]
+
+MOST_NOTES = 64
+"""How much of what happens to one call its row tells: whoever transfers in a circle must not fill the store."""
+
+TOLD = ("by", "target", "result", "call_id")
 
 Write = Callable[[Sequence[CallRow]], Awaitable[None]]
 
@@ -22,13 +28,14 @@ Write = Callable[[Sequence[CallRow]], Awaitable[None]]
 class _Entry:
     """One call as far as it is known."""
 
-    __slots__ = ("answered", "ended", "ringing_at", "started")
+    __slots__ = ("answered", "ended", "notes", "ringing_at", "started")
 
     def __init__(self, started: CallStarted) -> None:
         self.started = started
         self.ringing_at: float | None = None
         self.answered: CallAnswered | None = None
         self.ended: CallEnded | None = None
+        self.notes: tuple[CallNoted, ...] = ()
 
 
 class Journal:
@@ -44,6 +51,7 @@ class Journal:
         bus.subscribe(CallStarted, self._started)
         bus.subscribe(CallRinging, self._ringing)
         bus.subscribe(CallAnswered, self._answered)
+        bus.subscribe(CallNoted, self._noted)
         bus.subscribe(CallEnded, self._ended)
 
     @property
@@ -71,6 +79,12 @@ class Journal:
         entry.answered = event
         self._behind.put(event.id, entry)
 
+    def _noted(self, event: CallNoted) -> None:
+        entry = self._open.get(event.id)
+        if entry is not None and len(entry.notes) < MOST_NOTES:
+            entry.notes += (event,)
+            self._behind.put(event.id, entry)
+
     def _ended(self, event: CallEnded) -> None:
         entry = self._open.pop(event.id)
         entry.ended = event
@@ -83,6 +97,7 @@ class Journal:
         started, answered, ended = entry.started, entry.answered, entry.ended
         answer_at = answered.at if answered is not None else None
         end_at = ended.at if ended is not None else None
+        history, linked_to = _told(entry.notes)
         return CallRow(
             id=started.id,
             call_id=started.call_id,
@@ -107,7 +122,18 @@ class Journal:
             talk_ms=_milliseconds(answer_at, end_at),
             ended_by=ended.ended_by if ended is not None else None,
             node=self._node,
+            history=history,
+            linked_to=linked_to,
         )
+
+
+def _told(notes: Sequence[CallNoted]) -> tuple[str, str]:
+    """What happened on the way, and the other calls that it links this one to, each once."""
+    if not notes:
+        return "[]", "[]"
+    history = [{"at": note.at, "kind": note.kind, **{name: note.what.get(name, "") for name in TOLD}} for note in notes]
+    linked = dict.fromkeys(call_id for note in notes if (call_id := note.what.get("call_id", "")))
+    return json.dumps(history), json.dumps(list(linked))
 
 
 def _milliseconds(start: float | None, end: float | None) -> int | None:

@@ -138,9 +138,9 @@ class ExtensionRouter:
             return NotFound(name)
         user = directory.user_by_login(name)
         if user is not None:
-            return self._reach_user(user, now)
+            return self.reach_user(user, now)
         device = directory.device_by_username(name)
-        return self._reach_device(device, now) if device is not None else NotFound(name, directory.is_incomplete(name))
+        return self.reach_device(device, now) if device is not None else NotFound(name, directory.is_incomplete(name))
 
     def _find_instance(self, uri: Uri, now: float, is_in_dialog: bool = False) -> Destination | Unavailable | NotFound:
         """The phone of a GRUU. One that is not valid is as unknown as any other name (RFC 5627 6.1)."""
@@ -176,8 +176,8 @@ class ExtensionRouter:
         owner = self._directory.user(device.user_id) if device is not None else None
         return (owner, device) if owner is not None else None
 
-    def _reach_user(self, user: User, now: float) -> Destination | Unavailable:
-        """The bindings of the login, and those of each device of the person that may be used."""
+    def reach_user(self, user: User, now: float) -> Destination | Unavailable:
+        """Everything that a person registered: the bindings of the login, and those of each device that may be used."""
         closed = _closed(user)
         if closed:
             return Unavailable(closed, user)
@@ -193,7 +193,8 @@ class ExtensionRouter:
         targets = _targets(contacts, user.id)
         return Destination(targets, user) if targets else Unavailable(f"{user.login} has no phone registered", user)
 
-    def _reach_device(self, device: Device, now: float) -> Destination | Unavailable | NotFound:
+    def reach_device(self, device: Device, now: float) -> Destination | Unavailable | NotFound:
+        """What was registered under the name of a device."""
         user = self._directory.user(device.user_id)
         if user is None:
             return NotFound(device.username)

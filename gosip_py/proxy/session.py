@@ -51,6 +51,10 @@ class _Silence:
         then()
 
 
+def _unheard() -> None:
+    """Nobody waits for it."""
+
+
 class Sessions:
     """The registry of every session that is early or active, and of the calls they belong to.
 
@@ -86,6 +90,15 @@ class Sessions:
         metrics.active_dialogs.read_from(lambda: self._active)
         metrics.dialog_entries.read_from(lambda: len(self._sessions))
         metrics.calls_active.read_from(lambda: len(self._calls))
+
+    def __len__(self) -> int:
+        """Dialogs, early and active."""
+        return len(self._sessions)
+
+    @property
+    def active(self) -> int:
+        """Dialogs that were answered and are not over."""
+        return self._active
 
     def __iter__(self) -> Iterator[Session]:
         return iter(tuple(self._sessions.values()))
@@ -200,18 +213,20 @@ class Sessions:
             seconds = min(seconds, session.session_expires + self._expiry_grace)
         session.timer = self._wheel.start(seconds, _Expiry(self, session), 0)
 
-    def hang_up(self, session: Session, reason: Reason) -> None:
+    def hang_up(self, session: Session, reason: Reason, then: Callable[[], None] = _unheard) -> None:
         """End a session ourselves: both phones get a BYE, and the books say that the system ended it.
 
         While they have yet to answer, what they still send in the dialog goes through. A call that only rings is
-        refused, and whoever rings is cancelled.
+        refused, and whoever rings is cancelled. ``then`` is called when neither is waited for any more.
         """
         if session.state == "active":
             self.ended(session, "system")
             self._leaving[session.key] = session
-            self.farewell.say(session, reason, partial(self._left, session))
-        elif session.state == "early" and session.call.give_up is not None:
+            self.farewell.say(session, reason, partial(self._left, session, then))
+            return
+        if session.state == "early" and session.call.give_up is not None:
             session.call.give_up(f"{reason.text or 'The call was ended'}.")
+        then()
 
     async def hang_up_all(self, reason: Reason = STOPPING) -> None:
         """`hang_up` on every session; returns when all phones have answered, 2 s after the last BYE at the latest.
@@ -230,8 +245,9 @@ class Sessions:
         self._wheel.start(seconds, wait, 0)
         return wait.over
 
-    def _left(self, session: Session) -> None:
+    def _left(self, session: Session, then: Callable[[], None]) -> None:
         self._leaving.pop(session.key, None)
+        then()
         if not self._leaving and self._stop is not None:
             self._stop.timer_fired(0)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gosip_py.notifier.calls import CallStates
+from gosip_py.notifier.lines import LineStates
 from gosip_py.notifier.notifier import Notifier
 from gosip_py.notifier.packages.dialog import Dialogs
 from gosip_py.notifier.packages.message_summary import MessageSummary, WaitingMessages
@@ -36,7 +37,7 @@ def open_notifier(
     publications = Publications(sender.layer.wheel, PublicationLimits(), ground.metrics)
     packages = (
         Registrations(location, ground.bus, people, ground.now),
-        Dialogs(calls, people, domains.aor),
+        Dialogs(calls, LineStates(ground.bus), people, domains.aor),
         MessageSummary(NoMailboxes(), people),
         Presence(
             publications=publications, location=location, calls=calls, people=people, bus=ground.bus, now=ground.now

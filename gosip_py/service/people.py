@@ -11,7 +11,9 @@ from gosip_py.service.ground import Ground
 from gosip_py.store.database import Database
 from gosip_py.store.devices import Devices
 from gosip_py.store.directory import Directory
+from gosip_py.store.feature_codes import FeatureCodes
 from gosip_py.store.passwords import Passwords
+from gosip_py.store.ring_groups import RingGroups
 from gosip_py.store.users import Users
 
 __all__ = ["People"]
@@ -25,7 +27,7 @@ class People:
     def __init__(self, ground: Ground, database: Database) -> None:
         self._ground = ground
         self._users = Users(database)
-        self.directory = Directory(self._users, Devices(database))
+        self.directory = Directory(self._users, Devices(database), RingGroups(database), FeatureCodes(database))
         self.passwords = Passwords(ground.reactor)
         self.setup_code: str | None = None
 

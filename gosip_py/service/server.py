@@ -29,6 +29,7 @@ from gosip_py.service.storage import Storage
 from gosip_py.signals import Signals
 from gosip_py.store.accounts import WebSessions
 from gosip_py.store.database import DatabaseUnavailable
+from gosip_py.store.ladders import CallLadders
 from gosip_py.store.migrate import MigrationError
 from gosip_py.upkeep import DAY, Upkeep
 from gosip_py.web.live import LocationView
@@ -128,12 +129,12 @@ class Server(Service):
 
     async def _drain(self) -> None:
         """New calls are refused, those that are up may go on for `drain_seconds`."""
-        reactor, sessions = self._ground.reactor, self._signalling.sessions
-        self._signalling.core.initial.is_draining = True
+        reactor, signalling = self._ground.reactor, self._signalling
+        signalling.core.initial.is_draining = signalling.switching.switch.is_draining = True
         deadline = reactor.seconds() + self._ground.settings.limits.drain_seconds
-        if sessions.calls:
-            self.log.info("waiting for {count} calls to end", count=sessions.calls)
-        while sessions.calls and reactor.seconds() < deadline and not self._signals.is_hurried:
+        if signalling.calls:
+            self.log.info("waiting for {count} calls to end", count=signalling.calls)
+        while signalling.calls and reactor.seconds() < deadline and not self._signals.is_hurried:
             await deferLater(reactor, 0.1)
 
     # -- the page and the API -----------------------------------------------------------------------------------------
@@ -146,7 +147,10 @@ class Server(Service):
             directory=people.directory,
             passwords=people.passwords,
             registrations=LocationView(signalling.location, ground.now),
-            sessions=LiveSessions(signalling.sessions),
+            sessions=LiveSessions(signalling.sessions, signalling.switching.dialogs),
+            calls=signalling.switching.live,
+            ladders=signalling.ladders,
+            group_counts=signalling.switching.groups,
             system=self,
             readiness=self.missing,
             metrics=ground.metrics,
@@ -172,6 +176,7 @@ class Server(Service):
         prunes = (
             (storage.calls.prune, kept.journal_days * DAY),
             (storage.sessions.prune, kept.session_days * DAY),
+            (CallLadders(storage.database).prune, kept.ladder_days * DAY),
             (WebSessions(storage.database).prune, 0.0),
             (storage.bindings.prune, 0.0),
             (self._signalling.messages.mailboxes.prune, 0.0),

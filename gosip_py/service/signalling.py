@@ -5,12 +5,14 @@ from __future__ import annotations
 import secrets
 from ipaddress import ip_network
 
+from gosip_py.call.attempts import Attempts
 from gosip_py.call.core import Core
 from gosip_py.call.correspondents import Correspondents
 from gosip_py.call.dereference import dereference_by
 from gosip_py.call.identification import Identification, Trust
 from gosip_py.call.initial import InitialRequests
 from gosip_py.call.journal import Journal
+from gosip_py.call.ladder import Ladders
 from gosip_py.call.reception import Closed, Reception
 from gosip_py.call.router import ExtensionRouter
 from gosip_py.call.session_journal import SessionJournal
@@ -29,8 +31,10 @@ from gosip_py.service.ground import Ground
 from gosip_py.service.messages import open_messages
 from gosip_py.service.notifications import open_notifier
 from gosip_py.service.storage import Storage
+from gosip_py.service.switching import Switching
 from gosip_py.sip.digest import Algorithm, NonceFactory
 from gosip_py.store.directory import Directory
+from gosip_py.store.ladders import CallLadders
 from gosip_py.store.offline_messages import OfflineMessages
 from gosip_py.store.records import Binding, BindingKey
 from gosip_py.store.secret_keys import SecretKeys
@@ -62,7 +66,7 @@ class Signalling:
         self.transport = self._make_transport()
         sip = settings.sip
         self.domains = Domains(sip.domain or sip.advertised_address or DEFAULT_DOMAIN, self.transport)
-        timing = Timing(sip.timer_t1, sip.timer_t2, sip.timer_t4)
+        timing = self._timing = Timing(sip.timer_t1, sip.timer_t2, sip.timer_t4)
         limits = TransactionLimits(settings.limits.transactions)
         self.layer = TransactionLayer(reactor, self.transport, Closed(), metrics, timing, limits)
         self.sender = Sender(self.layer, self.transport, self.transport.locator)
@@ -75,6 +79,9 @@ class Signalling:
         self.notifier: Notifier
         self.messages: MessageRelay
         self.journal: Journal
+        self._session_journal: SessionJournal
+        self.ladders: Ladders
+        self.switching: Switching
         self.sessions: Sessions
         self.core: Core
 
@@ -99,15 +106,53 @@ class Signalling:
         self._gruus = Gruus(secret)
         self.router = ExtensionRouter(self._directory, self.location, self.domains, self._gruus)
         self.proxy = self._make_proxy(secret)
+        await self._open_switch()
         self.notifier = open_notifier(ground, self.sender, self.location, self.domains, self._directory)
         correspondents = Correspondents(self._directory, self.router, self.domains, ground.now)
         shelf = OfflineMessages(self._storage.database)
         self.messages = await open_messages(ground, shelf, self.sender, self.proxy, correspondents)
         self.transport.user = Reception(self.layer, self.location, self.notifier)
         self.layer.user = self.core = self._make_core()
-        # The sessions first: whoever rings is told while there is still a way to tell.
-        ground.closing.callback(self.sessions.close, "The server is stopping")
-        ground.closing.push_async_callback(self.sessions.hang_up_all)
+        # The calls first: whoever rings is told while there is still a way to tell.
+        ground.closing.callback(self._close_calls)
+        ground.closing.push_async_callback(self._hang_up)
+
+    async def _open_switch(self) -> None:
+        switching = self.switching = Switching(
+            self._ground,
+            self._storage,
+            self._directory,
+            sender=self.sender,
+            timing=self._timing,
+            session_timers=self._session_timers,
+            router=self.router,
+            domains=self.domains,
+        )
+        switching.dialogs.changed = self._session_journal.note
+        await switching.open(self.sessions)
+        self._count(switching)
+
+    def _count(self, switching: Switching) -> None:
+        """Those of the proxy and those of the switch together."""
+        metrics, sessions, dialogs = self._ground.metrics, self.sessions, switching.dialogs
+        metrics.active_dialogs.read_from(lambda: sessions.active + dialogs.active)
+        metrics.dialog_entries.read_from(lambda: len(sessions) + len(dialogs))
+        metrics.calls_active.read_from(lambda: self.calls)
+
+    @property
+    def calls(self) -> int:
+        """Calls set up or being set up."""
+        return self.sessions.calls + len(self.switching.switch)
+
+    async def _hang_up(self) -> None:
+        await self.switching.switch.hang_up_all()
+        await self.sessions.hang_up_all()
+
+    def _close_calls(self) -> None:
+        reason = "The server is stopping"
+        self.switching.switch.close(reason)
+        self.switching.dialogs.close()
+        self.sessions.close(reason)
 
     async def _open_location(self) -> None:
         ground, repository = self._ground, self._storage.bindings
@@ -124,7 +169,13 @@ class Signalling:
         ground, settings = self._ground, self._ground.settings
         self.journal = Journal(ground.reactor, self._storage.calls.write, ground.bus, ground.metrics)
         ground.closing.push_async_callback(self.journal.close)
-        session_journal = SessionJournal(ground.reactor, self._storage.sessions.write, ground.metrics)
+        ladders = CallLadders(self._storage.database)
+        self.ladders = Ladders(ground.reactor, ground.now, ladders, ground.bus, ground.metrics)
+        ground.closing.push_async_callback(self.ladders.close)
+        self.transport.tap = self.ladders
+        session_journal = self._session_journal = SessionJournal(
+            ground.reactor, self._storage.sessions.write, ground.metrics
+        )
         ground.closing.push_async_callback(session_journal.close)
         self.sessions = Sessions(
             self.layer.wheel,
@@ -181,11 +232,16 @@ class Signalling:
             messages=self.messages,
             domains=domains,
             now=ground.now,
+            attempts=Attempts(self._directory, domains, ground.now),
+            dial_plan=self.switching.dial_plan,
+            switch=self.switching.switch,
+            is_merged=self.layer.is_merged,
         )
         return Core(
             registrar=Registrar(self.location, authenticator, rule, domains, bounds, ground.now, offers),
             proxy=self.proxy,
             sessions=self.sessions,
+            dialogs=self.switching.dialogs,
             initial=initial,
             identification=identification,
             notifier=self.notifier,

@@ -375,7 +375,7 @@ class OwnTests(CoreCase):
             answer = self.desk.response(200, "OPTIONS")
             self.assertIn("INVITE", answer.values("allow"))
             self.assertEqual(answer.value("accept"), "application/sdp")
-            self.assertEqual(answer.value("supported"), "gruu, outbound, path, timer")
+            self.assertEqual(answer.value("supported"), "100rel, gruu, norefersub, outbound, path, replaces, timer")
 
     @conforms("RFC 3261 16.3")
     def test_options_with_no_hops_left(self) -> None:

@@ -9,6 +9,7 @@ from typing import ClassVar
 from gosip_py.sip.message import Request
 from tests.conformance import conforms
 from tests.proxy.switchboard import DOMAIN, Dialog, Phone, SwitchboardCase
+from tests.registrar.fakes import user
 
 _numbers = count(1)
 
@@ -44,6 +45,18 @@ class HijackTests(SwitchboardCase):
         self.assertEqual((self.alice.titles, self.bob.titles), (["100 INVITE"], []))
         self.hang_up(self.calling, self.bob)
 
+    def test_nor_in_a_name_of_its_own(self) -> None:
+        """It was told the tags when the phone rang, and its credentials are good: for its own calls."""
+        for side in (self.calling, self.called):
+            tag = side.local.partition(";tag=")[2]
+            for method in ("BYE", "INVITE"):
+                side.local = f"<sip:300@{DOMAIN}>;tag={tag}"
+                self.thief.again(self.forged(side, method), self.thief.response(407, method))
+                self.board.run()
+                self.thief.response(403, method)
+        self.assertEqual((self.alice.titles, self.bob.titles), (["100 INVITE"], []))
+        self.hang_up(self.calling, self.bob)
+
     def test_a_phone_that_moved_shows_who_it_is(self) -> None:
         moved = Phone(self.board, "198.51.100.31", "200")
         request = self.forged(self.called, "UPDATE", moved)
@@ -74,3 +87,44 @@ class OutsideTests(SwitchboardCase):
         other.send(bye)
         self.bob.respond(self.bob.request("BYE"), 200)
         other.response(200, "BYE")
+
+
+class LegTests(SwitchboardCase):
+    """The same with a call of the switch, whose caller showed who she is; Carol's phone knows her dialog."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.board.directory.apply_user(user(2, "bob", call_schema="b2bua"))
+        self.desk = Phone(self.board, "198.51.100.10", "alice-desk")
+        self.thief = Phone(self.board, "198.51.100.30", "300")
+        sent = self.desk.ask("INVITE")
+        sent = self.desk.again(sent, self.desk.response(407))
+        self.bob.respond(self.bob.request("INVITE"), 200)
+        self.calling = Dialog(self.desk, sent, self.desk.response(200), is_caller=True)
+        self.calling.number = 2
+        self.calling.send("ACK")
+        self.bob.request("ACK")
+
+    def forged(self, method: str, phone: Phone) -> Request:
+        """A request with the ids of Alice's dialog, in the name of ``phone``."""
+        request = self.calling.make(method)
+        request.set("via", f"SIP/2.0/UDP {phone.host}:5060;rport;branch=z9hG4bKforged{next(_numbers)}")
+        request.set("from", f"<sip:{phone.name}@{DOMAIN}>;tag={self.calling.local.partition(';tag=')[2]}")
+        request.set("contact", f"<{phone.contact}>")
+        phone.send(request)
+        return phone.again(request, phone.response(401, method))
+
+    @conforms("RFC 3261 26.3.2.2")
+    def test_nobody_else_hangs_up_or_takes_the_call(self) -> None:
+        for method in ("BYE", "INVITE", "UPDATE", "INFO", "REFER"):
+            self.forged(method, self.thief)
+            self.board.run()
+            self.assertIn("somebody else's", self.thief.response(403, method).require("warning"))
+        self.assertEqual(self.bob.titles, [])
+        self.hang_up(self.calling, self.bob)
+
+    def test_another_phone_of_the_same_person(self) -> None:
+        soft = Phone(self.board, "198.51.100.11", "alice-soft")
+        self.forged("BYE", soft)
+        self.bob.respond(self.bob.request("BYE"), 200)
+        soft.response(200, "BYE")

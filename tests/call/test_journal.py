@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from gosip_py.call.journal import Journal
-from gosip_py.events import Bus, CallAnswered, CallEnded, CallRinging, CallStarted
+from gosip_py.call.journal import MOST_NOTES, Journal
+from gosip_py.events import Bus, CallAnswered, CallEnded, CallNoted, CallRinging, CallStarted
 from gosip_py.metrics import Metrics
 from gosip_py.store.calls import CallJournal
 from gosip_py.store.database import DatabaseUnavailable
@@ -130,6 +131,34 @@ class JournalTests(SynchronousTestCase):
         self.assertEqual([len(write) for write in self.store.writes], [1])
         self.assertEqual(self.journal.backlog, 0)
 
+    def test_what_happens_on_the_way(self) -> None:
+        self.publish(
+            started(),
+            CallNoted("c1", T + 5, "transfer", {"by": "bob", "target": "carol", "result": "answered", "call_id": "c0"}),
+            CallNoted("c1", T + 6, "park", {"target": "701", "odd": "x"}),
+            CallNoted("c1", T + 7, "transfer", {"call_id": "c0"}),
+            CallNoted("c9", T + 7, "transfer", {"call_id": "c0"}),
+        )
+        row = self.row()
+        first, second, third = json.loads(row.history)
+        expected = {"by": "bob", "target": "carol", "result": "answered", "call_id": "c0"}
+        self.assertEqual(first, {"at": T + 5, "kind": "transfer", **expected})
+        self.assertEqual(second, {"at": T + 6, "kind": "park", "by": "", "target": "701", "result": "", "call_id": ""})
+        self.assertEqual((third["call_id"], row.linked_to), ("c0", '["c0"]'))
+
+    def test_a_note_is_written_though_the_call_goes_on(self) -> None:
+        self.publish(started())
+        self.clock.advance(1)
+        self.publish(CallNoted("c1", T + 5, "pickup", {}))
+        self.clock.advance(1)
+        self.assertEqual(len(self.store.writes), 2)
+        self.publish(CallEnded("c1", T + 9, "answered", 200, "OK", "caller"), CallNoted("c1", T + 10, "late", {}))
+        self.assertEqual([note["kind"] for note in json.loads(self.row().history)], ["pickup"])
+
+    def test_no_more_than_a_row_holds(self) -> None:
+        self.publish(started(), *(CallNoted("c1", T, "transfer", {}) for _ in range(MOST_NOTES + 9)))
+        self.assertEqual(len(json.loads(self.row().history)), MOST_NOTES)
+
     def test_many_calls_are_written_together(self) -> None:
         for number in range(50):
             self.publish(started(f"c{number}"))
@@ -185,7 +214,10 @@ class StoredTests(DatabaseCase):
         for event in (started(), CallAnswered("c1", T + 1, "tt")):
             bus.publish(event)
             await journal.flush()
+        bus.publish(CallNoted("c1", T + 2, "transfer", {"by": "\udcff\0", "call_id": "c0"}))
         bus.publish(CallEnded("c1", T + 3, "answered", 200, "OK", "callee"))
         await journal.close()
         page = await rows.list()
+        self.assertEqual(page.rows[0].linked_to, '["c0"]')
+        self.assertEqual(json.loads(page.rows[0].history)[0]["kind"], "transfer")
         self.assertEqual([(row.id, row.talk_ms, row.ended_by) for row in page.rows], [("c1", 2000, "callee")])

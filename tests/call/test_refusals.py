@@ -13,16 +13,22 @@ from pathlib import Path
 import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
+from gosip_py.call.park import Parking
+from gosip_py.call.party import Party
+from gosip_py.call.pickup import Pickups
+from gosip_py.call.transfers import Transfers
 from gosip_py.sip.decode import decode_all
 from gosip_py.sip.fields import parse_warning
 from gosip_py.sip.message import Response
 from gosip_py.transaction.session_timer import SessionTimerPolicy
 from tests.conformance import conforms
 from tests.proxy.switchboard import DOMAIN, Dialog, Phone, SwitchboardCase, run
+from tests.registrar.fakes import user
 
 ROOT = Path(__file__).resolve().parent.parent.parent / "gosip_py"
 # What speaks no SIP, or speaks it as a phone.
 _OTHERS = ("demo", "web", "store", "certs")
+_OF_USER_AGENTS = frozenset(("user_agent.py", "agent_user.py", "referral.py", "replaces.py"))
 _ANSWERING = frozenset(
     ("Refusal", "refusal", "refuse_call", "reply", "failed", "give_up", "_refuse", "_answer_statelessly", "status")
 )
@@ -314,6 +320,78 @@ class ContentTests(RefusalCase):
         self.refused(513, "MESSAGE", f"sip:carol@{DOMAIN}", "Content-Type: text/plain", body="x" * 101)
 
 
+class ReferTests(RefusalCase):
+    """A call that goes through the switch."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.board.directory.apply_user(user(2, "bob", call_schema="b2bua"))
+
+    @conforms("RFC 3515 2.4.2")
+    def test_501(self) -> None:
+        calling, _ = self.talking()
+        calling.send("REFER", f"Refer-To: <sip:carol@{DOMAIN};method=BYE>")
+        self.assert_explained(self.alice.response(501, "REFER"), "BYE")
+        self.hang_up(calling, self.bob)
+
+    def test_491(self) -> None:
+        sent = self.alice.ask("INVITE")
+        self.bob.respond(self.bob.request("INVITE"), 180)
+        early = Dialog(self.alice, sent, self.alice.response(180), is_caller=True)
+        early.send("REFER", f"Refer-To: <sip:carol@{DOMAIN}>")
+        self.assert_explained(self.alice.response(491, "REFER"))
+
+
+class TakeOverTests(RefusalCase):
+    """Calls through the switch that somebody wants to take, or to park."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.board.directory.apply_user(user(2, "bob", call_schema="b2bua"))
+        switch = self.board.switch
+        switch.pickups = Pickups(switch, _Anybody(), lambda login: None)
+        switch.transfers = Transfers(switch, Parking(switch))
+        self.calling, self.called = self.talking()
+
+    def take(self, status: int, *parameters: str) -> None:
+        """Somebody wants Bob's place."""
+        tags = [value.partition(";tag=")[2] for value in (self.called.remote, self.called.local)]
+        named = ";".join((f"{self.called.call_id};to-tag={tags[0]};from-tag={tags[1]}", *parameters))
+        self.refused(status, "INVITE", f"sip:bob@{DOMAIN}", f"Replaces: {named}")
+
+    @conforms("RFC 3891 3")
+    def test_486(self) -> None:
+        self.take(486, "early-only")
+        self.hang_up(self.calling, self.bob)
+
+    @conforms("RFC 3891 3")
+    def test_603(self) -> None:
+        self.calling.send("BYE")
+        bye = self.bob.request("BYE")
+        self.take(603)
+        self.bob.respond(bye, 200)
+
+    def test_488(self) -> None:
+        """Who is to be parked cannot be held: the phone that asked for it hears of that."""
+        self.called.send("REFER", f"Refer-To: <sip:*68@{DOMAIN}>")
+        self.bob.respond(self.bob.request("NOTIFY"), 200)
+        self.alice.respond(self.alice.request("INVITE"), 488)
+        notify = self.bob.request("NOTIFY")
+        self.assertEqual(notify.body.strip(), b"SIP/2.0 488 The call cannot be put on hold")
+        self.bob.respond(notify, 200)
+        self.hang_up(self.calling, self.bob)
+
+
+class _Anybody:
+    """Everybody may take every call."""
+
+    def may_pick_up(self, who: Party, called: Party) -> bool:
+        return True
+
+    def may_group_pick_up(self, who: Party, called: Party) -> bool:
+        return True
+
+
 class ScanTests(SynchronousTestCase):
     """No code without its test."""
 
@@ -332,7 +410,8 @@ class ScanTests(SynchronousTestCase):
 
 def _sources() -> Iterator[Path]:
     for path in sorted(ROOT.rglob("*.py")):
-        if path.relative_to(ROOT).parts[0] not in _OTHERS:
+        parts = path.relative_to(ROOT).parts
+        if parts[0] not in _OTHERS and not (parts[0] == "dialog" and parts[1] in _OF_USER_AGENTS):
             yield path
 
 

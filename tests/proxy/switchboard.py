@@ -14,19 +14,37 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from gosip_py.call.attempts import Attempts
 from gosip_py.call.core import Core
 from gosip_py.call.correspondents import Correspondents
 from gosip_py.call.dereference import dereference_by
+from gosip_py.call.dial_plan import DialPlan
+from gosip_py.call.emergency import EmergencyNumbers
+from gosip_py.call.feature_codes import FeatureCodes
+from gosip_py.call.group_tally import GroupBooks
 from gosip_py.call.identification import Identification, Trust
 from gosip_py.call.initial import InitialRequests
+from gosip_py.call.limits import CallLimits, LegCounts
+from gosip_py.call.lines import Phones
+from gosip_py.call.numbers import NumberPlan
+from gosip_py.call.orbits import Orbits
+from gosip_py.call.outside import Outside
+from gosip_py.call.park import Parked, Parking
+from gosip_py.call.pickup import Pickups
 from gosip_py.call.reception import Closed, Reception
+from gosip_py.call.ring_group import RingGroups
 from gosip_py.call.router import ExtensionRouter
+from gosip_py.call.services import CallServices
+from gosip_py.call.switch import Switch
+from gosip_py.call.transfers import Transfers
+from gosip_py.dialog.dialogs import Dialogs as OwnDialogs
 from gosip_py.events import Bus, CallAnswered, CallEnded, CallRinging, CallStarted
 from gosip_py.messaging.mailbox import Mailboxes
 from gosip_py.messaging.recipient import MessageLimits
 from gosip_py.messaging.relay import MessageRelay
 from gosip_py.metrics import Metrics
 from gosip_py.notifier.calls import CallStates
+from gosip_py.notifier.lines import LineStates
 from gosip_py.notifier.notifier import Notifier
 from gosip_py.notifier.packages.dialog import Dialogs
 from gosip_py.notifier.packages.presence import Presence
@@ -51,6 +69,7 @@ from gosip_py.transaction.authenticate import Authenticator
 from gosip_py.transaction.layer import TransactionLayer
 from gosip_py.transaction.sending import Sender
 from gosip_py.transaction.session_timer import SessionTimerPolicy
+from gosip_py.transaction.timers import Timing
 from gosip_py.transport.addressing import numeric_address
 from gosip_py.transport.flow import Flow, Target
 from tests.messaging.shelf import MemoryShelf
@@ -118,6 +137,13 @@ class Listening:
         return host == SERVER
 
 
+class Forgetting:
+    """A writer of rows that nobody reads."""
+
+    def put(self, key: object, value: object) -> None:
+        pass
+
+
 class Books:
     """The events of the calls, by the id of the call."""
 
@@ -183,12 +209,54 @@ class Switchboard:
             is_own_domain=self.domains.contains,
             dereference=dereference_by(self.router, self.now),
         )
+        self._make_switch()
         self.notifier = self._make_notifier()
         self.shelf = MemoryShelf()
         self.messages = self._make_messages()
         self.transport.user = Reception(self.layer, self.location, self.notifier)
         self.core = self._make_core(trusted)
         self.layer.user = self.core
+
+    def _make_switch(self) -> None:
+        """As the service does, without a trunk."""
+        self.dialogs = OwnDialogs(self.sender, timing=Timing(), now=self.now, session_timers=self.session_timer)
+        self.counts = LegCounts()
+        limits = CallLimits(self.counts)
+        phones = Phones(self.directory, limits)
+        self.books_of_groups = GroupBooks(Forgetting(), self.now)
+        self.groups = RingGroups(self.directory, self.router, phones, self.counts, self.books_of_groups)
+        self.orbits: Orbits[Parked] = Orbits()
+        self.dial_plan = DialPlan(
+            directory=self.directory,
+            router=self.router,
+            domains=self.domains,
+            phones=phones,
+            groups=self.groups,
+            codes=FeatureCodes(self.directory),
+            orbits=self.orbits,
+            outside=Outside(
+                directory=self.directory,
+                emergency=EmergencyNumbers((), self.bus),
+                numbers=NumberPlan(),
+                gateway=None,
+                limits=limits,
+            ),
+            limits=limits,
+        )
+        self.switch = Switch(self.dialogs, self.dial_plan, DOMAIN, self.layer.wheel, self.now, self.bus, self.metrics)
+        self.switch.counts = self.counts
+        self.parking = Parking(self.switch, self.orbits)
+        self.switch.transfers = Transfers(self.switch, self.parking)
+        self.pickups = self.switch.pickups = Pickups(self.switch, self.groups, self._user_id)
+        self.switch.features = CallServices(self.parking, self.pickups)
+        sessions, dialogs, switch = self.sessions, self.dialogs, self.switch
+        self.metrics.active_dialogs.read_from(lambda: sessions.active + dialogs.active)
+        self.metrics.dialog_entries.read_from(lambda: len(sessions) + len(dialogs))
+        self.metrics.calls_active.read_from(lambda: sessions.calls + len(switch))
+
+    def _user_id(self, login: str) -> int | None:
+        found = self.directory.user_by_login(login)
+        return None if found is None else found.id
 
     def _make_core(self, trusted: Sequence[str]) -> Core:
         domains = self.domains
@@ -202,6 +270,7 @@ class Switchboard:
             registrar=Registrar(self.location, authenticator, rule, domains, RegistrationLimits(), self.now, offers),
             proxy=self.proxy,
             sessions=self.sessions,
+            dialogs=self.dialogs,
             initial=InitialRequests(
                 identification=identification,
                 router=self.router,
@@ -210,6 +279,10 @@ class Switchboard:
                 messages=self.messages,
                 domains=domains,
                 now=self.now,
+                attempts=Attempts(self.directory, domains, self.now),
+                dial_plan=self.dial_plan,
+                switch=self.switch,
+                is_merged=self.layer.is_merged,
             ),
             identification=identification,
             notifier=self.notifier,
@@ -224,7 +297,7 @@ class Switchboard:
         publications = Publications(self.layer.wheel, PublicationLimits(), self.metrics)
         packages = (
             Registrations(self.location, self.bus, people, self.now),
-            Dialogs(calls, people, self.domains.aor),
+            Dialogs(calls, LineStates(self.bus), people, self.domains.aor),
             Presence(
                 publications=publications,
                 location=self.location,

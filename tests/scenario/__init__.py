@@ -1,0 +1,1 @@
+"""Call flows of the RFCs, message by message; and the scripts of SIPp."""
