@@ -33,8 +33,8 @@ class Exchange:
     """
 
     __slots__ = (
-        "_question", "branch", "call_id", "cancelled_at", "failure", "finals", "is_in_dialog", "method", "phone",
-        "server_answers", "via",
+        "_question", "branch", "call_id", "cancelled_at", "failed_at", "failure", "finals", "from_tag", "is_in_dialog",
+        "method", "phone", "server_answers", "takes_over", "via",
     )  # fmt: skip
 
     def __init__(self, question: Question, request: Request) -> None:
@@ -43,12 +43,15 @@ class Exchange:
         self.phone = phone
         self.method = request.method
         self.call_id = request.call_id
+        self.from_tag = request.from_tag
         self.is_in_dialog = bool(request.to_tag)
+        self.takes_over = "replaces" in request.names
         self.via = phone.via
         self.server_answers = question.server_answers
         self.cancelled_at: float | None = None
         self.finals: list[int] = []
         self.failure: Failure | None = None
+        self.failed_at = 0.0
         self.branch = ""
 
     def __str__(self) -> str:
@@ -66,6 +69,7 @@ class Exchange:
         if self.failure is not None:
             self.phone.world.breach(f"{self} failed twice")
         self.failure = failure
+        self.failed_at = self.phone.world.clock.seconds()
         self._question.failed()
 
 

@@ -37,17 +37,20 @@ class Calling:
             from_=f"{phone.address};tag={phone.new_serial()}",
             call_id=self.call_id,
             number=1,
-            headers=self._timer_headers(),
+            headers=self._headers(),
             hops=hops,
-            body=_LARGE_BODY if chance.random() < 0.05 else b"",
+            body=self._body(chance.random() < 0.05),
         )
         phone.world.plan(self.call_id)
-        self.question = Question(phone, request, self._next_number, self._heard)
+        self.question = Question(phone, request, self._next_number, self._heard, self._rang)
         if chance.random() < 0.3:
             phone.later(chance.uniform(0, 8), self.cancel)
         phone.later(chance.uniform(*_PATIENCE), self.cancel)
 
-    def _timer_headers(self) -> tuple[tuple[str, str], ...]:
+    def _body(self, is_large: bool) -> bytes:
+        return _LARGE_BODY if is_large else b""
+
+    def _headers(self) -> tuple[tuple[str, str], ...]:
         if not self.phone.knows_timer:
             return ()
         expires = self.phone.world.chance.choice(_INTERVALS)
@@ -62,6 +65,9 @@ class Calling:
         if not self.talks:
             self.question.cancel()
 
+    def _rang(self, response: Response) -> None:
+        """A provisional response above 100."""
+
     def _heard(self, question: Question, response: Response | None) -> None:
         if response is None or response.status >= 300:
             return
@@ -74,7 +80,7 @@ class Calling:
 
     def _begin(self, response: Response) -> Talk:
         is_first = not self.talks
-        talk = self.talks[response.to_tag] = Talk.of_caller(self.phone, response, self.number)
+        talk = self.talks[response.to_tag] = self.phone.talk_type.of_caller(self.phone, response, self.number)
         if is_first:
             talk.live(self.phone.world.leaves_after(talk))
         return talk

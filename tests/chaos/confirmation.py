@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from twisted.internet.interfaces import IDelayedCall
 
-from gosip_py.sip.message import Response
+from gosip_py.sip.message import Request, Response
 from gosip_py.transaction.server import ServerTransaction
 
 if TYPE_CHECKING:
@@ -47,11 +47,12 @@ class Confirmation:
         self._repeating = talk.phone.later(self._interval, self._send)
         self._interval = min(2 * self._interval, _T2)
 
-    def acknowledge(self) -> None:
+    def acknowledge(self, ack: Request) -> None:
         """The ACK is here, for the first time or again."""
         if self.is_acknowledged:
             return
         self.is_acknowledged = True
         if self._repeating is not None and self._repeating.active():
             self._repeating.cancel()
+        self.talk.hear_ack(ack)
         self.talk.confirmed()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 from gosip_py.events import CallEnded, Result
@@ -11,16 +12,17 @@ from tests.chaos.phone import Phone
 from tests.chaos.talk import Talk
 from tests.chaos.world import World
 
-__all__ = ["check"]
+__all__ = ["check", "is_shaken"]
 
 # Refused before there is a call: who asks, the session timer, the syntax.
 _BEFORE_A_CALL = frozenset((400, 401, 407, 420, 421, 422))
+_LATE = 20.0
 _REJECTED = frozenset((403, 406, 486, 488, 600, 603, 606))
 
 
 def check(world: World) -> list[str]:
     """Every broken invariant, those included that were broken on the way."""
-    checks = (_leftovers, _exchanges, _journal, _confirmations, _talks, _letters, _watchings)
+    checks = (_leftovers, _exchanges, _journal, _answers, _confirmations, _talks, _letters, _watchings)
     return [*world.breaches, *(breach for each in checks for breach in each(world))]
 
 
@@ -73,7 +75,7 @@ def _must_be_answered(world: World, exchange: Exchange) -> bool:
 
     A CANCEL is waited for no longer than whoever is dead lets the server wait (9.1).
     """
-    if exchange.via != "UDP" or exchange.phone.breaks:
+    if exchange.via != "UDP" or exchange.phone.breaks or world.is_moot(exchange):
         return False
     if exchange.method == "INVITE":
         return exchange.cancelled_at is None or all(phone.is_alive and not phone.breaks for phone in world.phones)
@@ -90,8 +92,9 @@ def _journal(world: World) -> Iterator[str]:
         yield f"{len(books.started)} calls started and {len(books.ended)} ended"
         return
     answered = {event.id for event in books.answered}
-    by_branch = {event.init_branch: ended[event.id] for event in books.started.values()}
-    if len(by_branch) != len(ended):
+    received = [event for event in books.started.values() if event.init_branch]
+    by_branch = {event.init_branch: ended[event.id] for event in received}
+    if len(by_branch) != len(received):
         yield "one INVITE started several calls"
     for event in ended.values():
         if (event.result == "answered") is not (event.id in answered):
@@ -101,15 +104,22 @@ def _journal(world: World) -> Iterator[str]:
             yield f"an INVITE that was passed on with {hops} hops left is {'not ' if hops else ''}in the journal"
     for exchange in world.exchanges:
         if exchange.method == "INVITE" and not exchange.is_in_dialog:
-            yield from _call(exchange, by_branch.pop(exchange.branch, None))
+            yield from _call(world, exchange, by_branch.pop(exchange.branch, None))
     if by_branch:
         yield f"{len(by_branch)} calls in the journal were never made"
 
 
-def _call(exchange: Exchange, event: CallEnded | None) -> Iterator[str]:
+def _answers(world: World) -> Iterator[str]:
+    """An answer is told once, while the call goes on."""
+    for call, times in Counter(event.id for event in world.board.books.answered).items():
+        if times > 1 or call not in world.board.books.started:
+            yield f"a call was answered {times} times"
+
+
+def _call(world: World, exchange: Exchange, event: CallEnded | None) -> Iterator[str]:
     """What its caller saw and what the journal says."""
     finals = exchange.finals
-    if not finals or not exchange.phone.is_alive:
+    if not finals or not exchange.phone.is_alive or world.may_differ(exchange, event):
         return
     if finals[0] in _BEFORE_A_CALL:
         if event is not None:
@@ -137,7 +147,7 @@ def _results(exchange: Exchange) -> set[Result]:
 # -- dialogs ----------------------------------------------------------------------------------------------------------
 
 
-def _is_shaken(*phones: Phone) -> bool:
+def is_shaken(*phones: Phone) -> bool:
     """Whether one of them died, or lost the only connection that reaches it: then not everything can be promised."""
     return any(not phone.is_alive or (phone.breaks and phone.needs_its_flow) for phone in phones)
 
@@ -166,13 +176,17 @@ def _confirmations(world: World) -> Iterator[str]:
         if confirmation.is_acknowledged or is_moot or not talk.phone.is_alive:
             continue
         call = _caller_of(world, talk.call_id)
+        # An offer that waits for somebody else's answer: its ACK may go out with the BYE, once, and be lost.
+        is_late = confirmation.was_over and talk.ended_at - confirmation.since > _LATE
+        if talk.is_bridged and not talk.phone.breaks and not is_late:
+            yield f"a 2xx of {talk} was never acknowledged by the switch"
         others = [other.phone for other in world.talks[talk.key]]
         if call is None or call.question.exchange.failure is not None or _is_out_of_sight(world, call):
             continue
         # A phone behind a NAT that called itself: what comes from its flow does not go back on it (RFC 5626 5.3).
         is_lonely = talk.phone is call.phone and talk.phone.needs_its_flow
         # Nobody may wait any more for the answer of a phone whose connection broke (8.1.3.1).
-        if not (is_lonely or talk.phone.breaks or _is_shaken(talk.phone, call.phone, *others)):
+        if not (is_lonely or talk.phone.breaks or is_shaken(talk.phone, call.phone, *others)):
             yield f"a 2xx of {talk} was never acknowledged"
 
 
@@ -182,10 +196,14 @@ def _talks(world: World) -> Iterator[str]:
         for talk in ends:
             if talk.phone.is_alive and not talk.is_over:
                 yield f"{talk} is not over"
-            if talk.was_forgotten and not _is_shaken(talk.phone):
+            if talk.was_forgotten and world.ends_long_calls and not is_shaken(talk.phone):
                 yield f"{talk} was never hung up on"
+            if talk.is_bridged and talk.byes_heard > 1:
+                yield f"{talk} heard {talk.byes_heard} BYEs"
+        if any(talk.is_bridged for talk in ends):
+            continue  # the other side is the switch
         call = _caller_of(world, key[0])
-        if call is None or _is_shaken(call.phone, *(talk.phone for talk in ends)):
+        if call is None or is_shaken(call.phone, *(talk.phone for talk in ends)):
             continue
         if len(ends) == 2 or not _is_out_of_sight(world, call):
             yield from _both_ends(call, ends)
@@ -225,13 +243,15 @@ def _letters(world: World) -> Iterator[str]:
 
 
 def _has_home(world: World, name: str) -> bool:
+    if not world.takes_messages(name):
+        return False
     return any(phone.is_alive and name in (phone.login, phone.aor) and not phone.breaks for phone in world.phones)
 
 
 def _watchings(world: World) -> Iterator[str]:
     """Who subscribed is told of the state, and in the end that it is over."""
     for watching in world.watchings:
-        if watching.was_granted and not _is_shaken(watching.phone):
+        if watching.was_granted and not is_shaken(watching.phone):
             if not watching.notified:
                 yield f"{watching.call_id} was granted, and nobody notified"
             elif not watching.is_ended:

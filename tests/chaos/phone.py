@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import attrs
 from twisted.internet.interfaces import IDelayedCall
@@ -101,6 +101,9 @@ class Line:
 
 class Phone:
     """The user of its transactions."""
+
+    talk_type: ClassVar[type[Talk]] = Talk
+    ringing_type: ClassVar[type[Ringing]] = Ringing
 
     def __init__(self, world: World, account: Account) -> None:
         self.world = world
@@ -241,31 +244,38 @@ class Phone:
     def receive_request(self, transaction: ServerTransaction) -> None:
         request = transaction.request
         transaction.owner = self
-        if request.method == "NOTIFY":
-            hear = self.subscriptions.get(request.call_id)
-            transaction.reply(481 if hear is None else hear(request))
+        if request.method == "NOTIFY" and request.call_id in self.subscriptions:
+            transaction.reply(self.subscriptions[request.call_id](request))
         elif request.to_tag:
             self._serve_in_dialog(transaction, request)
         elif self.layer.is_merged(transaction):
             transaction.reply(482)
         elif request.method == "INVITE":
-            Ringing(self, transaction)
+            self.called(transaction)
         elif request.method == "MESSAGE":
             transaction.reply(self.world.read(self, request))
         else:
             transaction.reply(200)
 
+    def called(self, transaction: ServerTransaction) -> None:
+        """An initial INVITE."""
+        self.ringing_type(self, transaction)
+
     def _serve_in_dialog(self, transaction: ServerTransaction, request: Request) -> None:
         talk = self.talks.get((request.call_id, request.to_tag, request.from_tag))
         if talk is None:
-            transaction.reply(481)
+            self.serve_early(transaction, request)
         else:
             talk.serve(transaction)
+
+    def serve_early(self, transaction: ServerTransaction, request: Request) -> None:
+        """A request within a dialog that was not answered yet, or is none."""
+        transaction.reply(481)
 
     def receive_ack(self, ack: Request, flow: Flow) -> None:
         confirmation = self.confirmations.get((ack.call_id, ack.to_tag, ack.cseq.number))
         if confirmation is not None:
-            confirmation.acknowledge()
+            confirmation.acknowledge(ack)
 
     def receive_cancel(self, transaction: ServerTransaction, cancel: Request) -> None:
         """Of whatever has no owner of its own."""

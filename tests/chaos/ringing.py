@@ -84,11 +84,14 @@ class Ringing:
     def _answer(self) -> None:
         if self.transaction.is_final_sent:
             return
-        talk = Talk.of_callee(self.phone, self.request, self.tag)
+        talk = self._make_talk()
         response = self._response(200)
         talk.settle_as_server(self.request, response)
         Confirmation(talk, self.transaction, response)
         talk.live(self.phone.world.leaves_after(talk))
+
+    def _make_talk(self) -> Talk:
+        return self.phone.talk_type.of_callee(self.phone, self.request, self.tag)
 
     # -- what the transaction says -------------------------------------------------------------------------------------
 

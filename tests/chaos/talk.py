@@ -24,14 +24,13 @@ _TRIFLES = ("INFO", "OPTIONS", "MESSAGE")
 _SAME_MOMENT = 3.0
 _MOST_REFRESHES = 3
 _PATIENCE = 60.0
-_LONGEST_TALK = 15_000.0  # the server hangs up long before
 
 
 class Talk:
     """A dialog as one phone knows it, from the 2xx on; it stays known when it is over.
 
     ``byes_sent`` and ``byes_heard`` count requests, not their repetitions. ``is_over`` when either side hung up,
-    ``was_forgotten`` when that took longer than the server should let it.
+    ``was_forgotten`` when that took longer than the server should let it. ``is_bridged``: the other end is the switch.
     """
 
     def __init__(
@@ -48,18 +47,21 @@ class Talk:
         self.number = 0
         self._remote_number = 0
         self.since = phone.world.clock.seconds()
+        self.is_bridged = False
+        self.ended_at = 0.0
         self.is_over = False
         self.is_confirmed = is_caller
         self.byes_sent = 0
         self.byes_heard = 0
         self.was_forgotten = False
         self._wants_to_leave = False
+        self.answers: dict[int, bytes] = {}  # what goes into the ACK of the INVITE with this CSeq
         self._asking = 0  # INVITEs and UPDATEs of ours without a final response
         self._serving: ServerTransaction | None = None
         self._timer: IDelayedCall | None = None
         self._refreshes = phone.world.chance.randint(0, _MOST_REFRESHES)
         self._is_vigilant = phone.world.chance.random() < 0.5
-        phone.later(_LONGEST_TALK, self._notice)
+        phone.later(phone.world.longest_talk(), self._notice)
         phone.talks[call_id, local_tag, remote_tag] = self
         phone.world.began(self)
 
@@ -123,7 +125,11 @@ class Talk:
 
     def _end(self) -> None:
         self.is_over = True
+        self.ended_at = self.phone.world.clock.seconds()
         self._stop_timer()
+
+    def hear_ack(self, ack: Request) -> None:
+        """The first ACK of one of our 2xx; `confirmed` follows."""
 
     def confirmed(self) -> None:
         """The ACK of one of our 2xx is here."""
@@ -143,7 +149,7 @@ class Talk:
         self.number += 1
         return self.number
 
-    def request(self, method: str, number: int, headers: Iterable[tuple[str, str]] = ()) -> Request:
+    def request(self, method: str, number: int, headers: Iterable[tuple[str, str]] = (), body: bytes = b"") -> Request:
         """A request within the dialog (12.2.1.1), of which there is no ACK here."""
         routes = (("route", value) for value in self.routes)
         return self.phone.compose(
@@ -154,16 +160,22 @@ class Talk:
             call_id=self.call_id,
             number=number,
             headers=(*routes, *headers),
+            body=body,
         )
 
     def acknowledge(self, question: Question, number: int) -> None:
         """The ACK of a 2xx to an INVITE with this CSeq, each time that it comes (13.2.2.4)."""
-        request = self.request("ACK", number, question.credentials)
+        request = self.request("ACK", number, question.credentials, self.answers.get(number, b""))
         request.remove("contact")
         self.phone.layer.send_stateless(request, self.phone.flow)
 
-    def _ask(self, method: str, hear: Hear, headers: Iterable[tuple[str, str]] = ()) -> Question:
-        return Question(self.phone, self.request(method, self.next_number(), headers), self.next_number, hear)
+    def _ask(self, method: str, hear: Hear, headers: Iterable[tuple[str, str]] = (), body: bytes = b"") -> Question:
+        request = self.request(method, self.next_number(), headers, body)
+        return Question(self.phone, request, self.next_number, hear, server_answers=self.is_served(method))
+
+    def is_served(self, method: str) -> bool:
+        """Whether it is the server that answers a request of this method, and not somebody beyond it."""
+        return False
 
     def _forget(self, question: Question, response: Response | None) -> None:
         """Whatever answers a BYE, the dialog is over (15.1.1)."""
@@ -180,9 +192,13 @@ class Talk:
         if self.phone.knows_timer:
             headers = (("supported", "timer"), *headers)
         self._asking += 1
-        question = self._ask(method, self._modified, headers)
+        question = self._ask(method, self._modified, headers, self._session(method))
         if method == "INVITE":
             self.phone.later(_PATIENCE, question.cancel)  # its 2xx may have been the last of whoever is dead by now
+
+    def _session(self, method: str) -> bytes:
+        """What a request that may change the session says of it."""
+        return b""
 
     def _modified(self, question: Question, response: Response | None) -> None:
         """The answer to a re-INVITE or an UPDATE of ours; a 2xx to an INVITE may come again."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import ClassVar
 
 import attrs
 from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, globalLogPublisher
@@ -40,12 +41,14 @@ _POLICIES = (
     SessionTimerPolicy("accept", 90, 120, 300),
     SessionTimerPolicy("require", 90, 180, 7200),
 )
+_LONGEST_TALK = 15_000.0
 _LOSSES = (0.0, 0.05, 0.1, 0.2, 0.3)
 _SLOWEST = (0.01, 0.1, 0.4, 1.0)
 # Of each kind of datagram: two may be lost where a 2xx and its ACK travel four hops, one where phones send calls on,
 # and they are repeated often enough to arrive all the same.
 _MOST_LOST, _MOST_LOST_WITH_SPIRALS = 2, 1
-_USERS = (user(), user(2, "bob"), user(3, "carol"), user(4, "dave"), user(5, "erin", call_schema="redirect"))
+NAMES = ("alice",) * 3 + ("bob",) * 6 + ("carol", "carol", "dave", "erin", "200", "nobody")
+USERS = (user(), user(2, "bob"), user(3, "carol"), user(4, "dave"), user(5, "erin", call_schema="redirect"))
 _DEVICES = (
     device(),
     device(11, 1, "alice-soft"),
@@ -80,9 +83,15 @@ class World:
     ``notes`` are what else happened, as (packets sent before, time, text); ``breaches`` what must not have.
     """
 
+    kind = "world"
+    ends_long_calls = True  # nobody looks at a phone before the server does
+    forwarders: ClassVar[tuple[str, ...]] = ("bob-3", "dave")
+    phone_type: ClassVar[type[Phone]] = Phone
+    calling_type: ClassVar[type[Calling]] = Calling
+
     def __init__(self, seed: int) -> None:
         self.seed = seed
-        self.chance = chance = random.Random(f"world {seed}")
+        self.chance = chance = random.Random(f"{self.kind} {seed}")
         self.notes: list[tuple[int, float, str]] = []
         self.breaches: list[str] = []
         self.clock = SwiftClock()
@@ -90,11 +99,8 @@ class World:
         self.server: Address = (SERVER, 5060)
         self.busy_until = BUSY_SECONDS
         self.board = Switchboard(self.network, (TRUSTED,), chance.choice(_POLICIES))
-        for person in _USERS:
-            self.board.directory.apply_user(person)
-        for each in _DEVICES:
-            self.board.directory.apply_device(each)
-        self.names = ("alice",) * 3 + ("bob",) * 6 + ("carol", "carol", "dave", "erin", "200", "nobody")
+        self.names: tuple[str, ...] = NAMES
+        self._populate()
         self.exchanges: list[Exchange] = []
         self.confirmations: list[Confirmation] = []
         self.calls: list[Calling] = []
@@ -115,6 +121,13 @@ class World:
         self.network.watch = self._see
         self.phones_by_host = {phone.host: phone for phone in self.phones}
         self._vandal = Vandal(self, "203.0.113.66")
+
+    def _populate(self) -> None:
+        """Who has an account, and which phones."""
+        for person in USERS:
+            self.board.directory.apply_user(person)
+        for each in _DEVICES:
+            self.board.directory.apply_device(each)
 
     def _make_network(self) -> MemoryNetwork:
         chance = self.chance
@@ -149,11 +162,11 @@ class World:
             knows_timer=chance.random() < 0.7,
             has_flows=chance.random() < 0.25,
         )
-        if name in ("bob-3", "dave") and chance.random() < 0.4:
+        if name in self.forwarders and chance.random() < 0.4:
             goal = chance.choice(("bob", "carol", "dave", "alice-soft"))
             outside = attrs.evolve(account, host=f"198.51.100.{10 + at}", via="UDP", hidden="", has_flows=False)
             return Forwarder(self, outside, goal)
-        return Phone(self, account)
+        return self.phone_type(self, account)
 
     # -- what happens --------------------------------------------------------------------------------------------------
 
@@ -193,7 +206,13 @@ class World:
         callers = self._callers()
         if callers:
             hops = self.chance.choice((12, 70)) if not self._has_forwarders else 12
-            self.calls.append(Calling(self.chance.choice(callers), self.chance.choice(self.names), hops))
+            self.begin_call(self.chance.choice(callers), self.chance.choice(self.names), hops)
+
+    def begin_call(self, phone: Phone, name: str, hops: int = 70) -> Calling:
+        """Let a phone call somebody."""
+        calling = self.calling_type(phone, name, hops)
+        self.calls.append(calling)
+        return calling
 
     @property
     def _has_forwarders(self) -> bool:
@@ -256,6 +275,22 @@ class World:
     def leaves_after(self, talk: Talk) -> float | None:
         plan = self._plans[talk.call_id]
         return plan.caller if talk.is_caller else plan.callee
+
+    def longest_talk(self) -> float:
+        """Seconds after which somebody looks at a phone at last; the server hangs up long before."""
+        return _LONGEST_TALK
+
+    def may_differ(self, exchange: Exchange, event: CallEnded | None) -> bool:
+        """Whether the journal may say something else than what the caller was told."""
+        return False
+
+    def takes_messages(self, name: str) -> bool:
+        """Whether what is written to somebody is handed to their phones."""
+        return True
+
+    def is_moot(self, exchange: Exchange) -> bool:
+        """Whether nobody need answer this request any more."""
+        return False
 
     def may_die(self, phone: Phone) -> bool:
         """Not too many: somebody must be left."""

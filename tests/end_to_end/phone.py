@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from itertools import count
 from typing import cast
 
-import attrs
 from twisted.internet import defer
 from twisted.internet import reactor as default_reactor
 from twisted.internet.address import IPv4Address
@@ -23,76 +22,15 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
 from gosip_py.sip.digest import answer_challenge, ha1, parse_challenge
+from tests.end_to_end.received import Received
 from tests.running import LOOPBACK, PHONE_PASSWORD, clock
 
 __all__ = ["Leg", "Phone", "Received", "sdp"]
 
 WAIT_SECONDS = 8.0
-_COMPACT = {
-    "v": "via",
-    "f": "from",
-    "t": "to",
-    "i": "call-id",
-    "m": "contact",
-    "l": "content-length",
-    "c": "content-type",
-}
 _numbers = count(1)
 
 Headers = Sequence[tuple[str, str]]
-
-
-@attrs.frozen
-class Received:
-    """A message as it came."""
-
-    start: str
-    headers: tuple[tuple[str, str], ...]
-    body: bytes
-
-    @classmethod
-    def read(cls, octets: bytes) -> Received:
-        """Head and body of one message; folded lines do not come from the server."""
-        head, _, body = octets.partition(b"\r\n\r\n")
-        start, *lines = head.decode("utf-8", "surrogateescape").split("\r\n")
-        pairs = (line.partition(":") for line in lines)
-        headers = ((name.strip().lower(), value.strip()) for name, _, value in pairs)
-        return cls(start, tuple((_COMPACT.get(name, name), value) for name, value in headers), body)
-
-    @property
-    def status(self) -> int:
-        """The code of a response, 0 for a request."""
-        return int(self.start.split(" ")[1]) if self.start.startswith("SIP/2.0 ") else 0
-
-    @property
-    def method(self) -> str:
-        """Of a request its own, of a response that of its CSeq."""
-        return self["cseq"].split()[1] if self.status else self.start.split(" ")[0]
-
-    @property
-    def uri(self) -> str:
-        """The Request-URI."""
-        return self.start.split(" ")[1]
-
-    def __getitem__(self, name: str) -> str:
-        """The first value of a header; KeyError when there is none."""
-        for found, value in self.headers:
-            if found == name:
-                return value
-        raise KeyError(f"no {name} in {self}")
-
-    def all(self, name: str) -> list[str]:
-        """Every value of a header whose values are addresses or Vias, in order."""
-        lines = [value for found, value in self.headers if found == name]
-        return [value.strip() for line in lines for value in re.split(r",\s*(?=<|SIP/)", line)]
-
-    @property
-    def to_tag(self) -> str:
-        """The tag of To, "" when there is none."""
-        return self["to"].partition(";tag=")[2].partition(";")[0]
-
-    def __str__(self) -> str:
-        return f"{self.start} ({self['cseq']})" if any(name == "cseq" for name, _ in self.headers) else self.start
 
 
 Wanted = Callable[[Received], bool]
@@ -273,6 +211,11 @@ class Phone:
         """Exactly these bytes."""
         self._wire.send(octets)
 
+    @property
+    def everything(self) -> bytes:
+        """All that came in."""
+        return b"".join(self._wire.inbox.octets)
+
     def heard(self, start: str) -> int:
         """How many messages began so, repetitions too."""
         return sum(octets.startswith(start.encode()) for octets in self._wire.inbox.octets)
@@ -341,15 +284,15 @@ class Phone:
         answer = answer_challenge(asked, self.user, key, method, uri, f"c{next(_numbers)}")
         return (("Authorization" if challenge.status == 401 else "Proxy-Authorization", str(answer)),)
 
-    async def call(self, peer: str, headers: Headers = ()) -> Leg:
+    async def call(self, peer: str, headers: Headers = (), body: bytes | None = None) -> Leg:
         """INVITE, answer the 407 and acknowledge it, INVITE again; returns when the second is on its way."""
         leg = Leg(self, f"call-{next(_numbers)}@{LOOPBACK}", f"sip:{peer}@{LOOPBACK}")
         leg.local = f"<sip:{self.user}@{LOOPBACK}>;tag=c{next(_numbers)}"
         leg.remote = f"<{leg.target}>"
-        leg.invite(headers)
+        leg.invite(headers, body)
         challenge = await leg.expect(407)
         leg.ack(challenge)
-        leg.invite((*headers, *self.credentials(challenge, "INVITE", leg.target)))
+        leg.invite((*headers, *self.credentials(challenge, "INVITE", leg.target)), body)
         return leg
 
     async def called(self, call_id: str = "") -> Leg:
@@ -383,32 +326,34 @@ class Leg:
 
     # -- as caller ---------------------------------------------------------------------------------------------------
 
-    def invite(self, headers: Headers = ()) -> None:
-        """An INVITE with the next CSeq."""
+    def invite(self, headers: Headers = (), body: bytes | None = None) -> None:
+        """An INVITE with the next CSeq; b"" leaves the offer to the other side."""
         self._cseq += 1
         self._branch = f"z9hG4bK-{self.phone.port}-{next(_numbers)}"
         contact = ("Contact", f"<{self.phone.contact}>")
-        self._send("INVITE", self._cseq, self._branch, (contact, *headers), sdp())
+        self._send("INVITE", self._cseq, self._branch, (contact, *headers), sdp() if body is None else body)
 
     def cancel(self) -> None:
         """CANCEL the last INVITE."""
         self._send("CANCEL", self._cseq, self._branch)
 
-    def ack(self, response: Received) -> None:
+    def ack(self, response: Received, body: bytes = b"") -> None:
         """Acknowledge a final response to the last INVITE: of a 2xx end to end, which makes this a dialog."""
         if response.status >= 300:
             self._send("ACK", self._cseq, self._branch, to=response["to"])
             return
+        self.follow(response)
+        self._send("ACK", int(response["cseq"].split()[0]), "", body=body)
+
+    def follow(self, response: Received) -> None:
+        """Take what a response says of the dialog: requests within it can be sent from now on."""
         self.remote = response["to"]
         self.routes = list(reversed(response.all("record-route")))
         self.target = re.findall("<(.*?)>", response["contact"])[0]
-        self._send("ACK", self._cseq, "")
 
     async def answered(self) -> Received:
         """The 200 to the INVITE, acknowledged."""
-        response = await self.expect(200, "INVITE")
-        self.ack(response)
-        return response
+        return await self.refused(200)
 
     async def refused(self, status: int, seconds: float = WAIT_SECONDS) -> Received:
         """The final response with this code to the INVITE, acknowledged."""
@@ -449,8 +394,12 @@ class Leg:
 
     def bye(self, headers: Headers = ()) -> None:
         """BYE along the route set."""
+        self.ask("BYE", headers)
+
+    def ask(self, method: str, headers: Headers = (), body: bytes = b"") -> None:
+        """A request within the dialog, with the next CSeq; a body is a session unless Content-Type is among headers."""
         self._cseq += 1
-        self._send("BYE", self._cseq, "", headers)
+        self._send(method, self._cseq, "", headers, body)
 
     async def final_of_invite(self, seconds: float = WAIT_SECONDS) -> Received:
         """Whatever final response to the INVITE comes; one that refuses is acknowledged."""
@@ -480,7 +429,7 @@ class Leg:
 
 def message(start: str, *headers: tuple[str, str], body: bytes = b"") -> bytes:
     """The bytes of a message; Content-Length is added."""
-    kind = (("Content-Type", "application/sdp"),) if body else ()
+    kind = (("Content-Type", "application/sdp"),) if body and "Content-Type" not in dict(headers) else ()
     lines = [f"{name}: {value}" for name, value in (*headers, *kind, ("Content-Length", str(len(body))))]
     return "\r\n".join([start, *lines, "", ""]).encode("utf-8", "surrogateescape") + body
 

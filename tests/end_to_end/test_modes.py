@@ -75,6 +75,18 @@ class ModeTests(CallCase):
         called = await self.desk.called(calling.call_id)
         assert called.request is not None
         self.assertEqual((len(called.request.all("via")), len(called.routes)), (2, 1))
+        await self.talk(calling, called)
+
+    async def rings_for_the_switch(self, peer: str) -> None:
+        """His desk phone rings by a call of the server's own; of the caller's nothing is seen there."""
+        calling = await self.caller.call(peer)
+        called = await self.desk.called()
+        assert called.request is not None
+        self.assertNotEqual(called.call_id, calling.call_id)
+        self.assertEqual((len(called.request.all("via")), len(called.routes)), (1, 0))
+        await self.talk(calling, called)
+
+    async def talk(self, calling: Leg, called: Leg) -> None:
         called.answer()
         await calling.answered()
         await called.expect("ACK")
@@ -117,8 +129,10 @@ class ModeTests(CallCase):
             if schema == "redirect":
                 await self.is_redirected(self.login, self.desk, self.soft)
                 await self.is_redirected(self.soft.user, self.soft)
-            else:
+            elif schema == "proxy":
                 await self.rings(self.login)
+            else:
+                await self.rings_for_the_switch(self.login)
 
     @conforms("RFC 3261 8.3", "RFC 3261 13.3.1.2")
     async def test_the_caller_calls_the_contact(self) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-NAMES = ("values", "streams", "server")
+NAMES = ("values", "streams", "descriptions", "server")
 SEEDS = (*(HERE / "corpus" / name for name in NAMES), HERE.parent / "vectors")
 LONGEST_INPUT = 8192
 MOST_MEBIBYTES = 1024

@@ -6,7 +6,7 @@ A script is a list of pieces, separated by the octet 1E. The first octet of a pi
     01              the same, over a connection
     02              a stranger, by datagram
     03              the same, over a connection; 1D in a piece cuts it in two segments
-    04              the phone of bob, by datagram
+    04              the phone of bob, who is called by the proxy, and of carol, whom the switch calls, by datagram
     05              nobody: as many seconds pass as the next octet says
 
 In a piece ``{heard}`` is what ties a response of bob's phone to the request that it received last; To comes last of it,
@@ -33,7 +33,7 @@ from gosip_py.transport.receiver import Receiver
 from gosip_py.transport.tcp import StreamConnection, StreamFlow
 from tests.network import MemoryTransport, RecordingUser
 from tests.proxy.switchboard import CALL_SECONDS, TIMER_C, Switchboard
-from tests.registrar.fakes import NOW, PASSWORD, REALM, binding
+from tests.registrar.fakes import NOW, PASSWORD, REALM, binding, user
 from tests.sip.torture import settle
 
 __all__ = ["play"]
@@ -133,11 +133,14 @@ class Stage:
             transport.user = self.heard
         self.peers[BOB].user = self.bob
         self.connected = Connected(board)
-        self._register_bob()
+        board.directory.apply_user(user(3, "carol", call_schema="b2bua"))
+        self._register("bob", "200", 20)
+        self._register("carol", "300", 30)
 
-    def _register_bob(self) -> None:
+    def _register(self, name: str, username: str, device_id: int) -> None:
         expires = NOW + 10 * CALL_SECONDS
-        record = binding(f"sip:bob@{BOB}:5060", "sip:200@example.com", device_id=20, expires_at=expires)
+        aor = f"sip:{username}@example.com"
+        record = binding(f"sip:{name}@{BOB}:5060", aor, device_id=device_id, expires_at=expires)
         flow = self.board.transport.flow_of("UDP", (BOB, 5060))
         self.board.location.add(Contact(record, flow, True), self.board.now())
 

@@ -1,7 +1,8 @@
 """What the fuzzer feeds. Each target takes any octets and raises when something that must hold does not.
 
 `values` reads one message and asks it for everything; `streams` frames the octets in one piece and in random pieces;
-`server` plays them as a script to the whole receiving side (see scripts.py).
+`descriptions` takes them for a session description; `server` plays them as a script to the whole receiving side (see
+scripts.py).
 """
 
 from __future__ import annotations
@@ -10,6 +11,20 @@ import random
 import zlib
 from collections.abc import Callable, Mapping
 
+from gosip_py.call.masking import mask
+from gosip_py.dialog.reference import read_refer, status_of
+from gosip_py.dialog.replaces import read_take_over
+from gosip_py.dialog.session import session_of
+from gosip_py.media.sdp import (
+    codecs,
+    direction,
+    held,
+    inactive_answer,
+    origin_place,
+    with_direction,
+    with_origin,
+)
+from gosip_py.media.sdp import streams as streams_of
 from gosip_py.sip.decode import DECODERS, decode
 from gosip_py.sip.errors import ParseError
 from gosip_py.sip.grammar import parse_parameters, quote, split_commas, split_outside_quotes, unfold, unquote
@@ -21,7 +36,7 @@ from gosip_py.sip.stream import Ping, StreamFramer
 from gosip_py.sip.uri import parse_uri
 from tests.fuzz.scripts import play
 
-__all__ = ["TARGETS", "server", "streams", "values"]
+__all__ = ["TARGETS", "descriptions", "server", "streams", "values"]
 
 _READERS: tuple[Callable[[str], object], ...] = (
     *dict.fromkeys(DECODERS.values()),
@@ -77,6 +92,10 @@ def _read_all(message: Message) -> None:
             str(each)
         _ask(message.addresses, name)
     assert isinstance(message, Request | Response)
+    session_of(message)
+    if isinstance(message, Request):
+        _ask(read_refer, message)
+        _ask(read_take_over, message)
     assert message.copy().to_bytes() == message.to_bytes()
 
 
@@ -127,6 +146,25 @@ def _shape(framer: StreamFramer, pieces: list[bytes]) -> list[object]:
     return shape
 
 
+# -- a session description -------------------------------------------------------------------------------------------
+
+
+def descriptions(data: bytes) -> None:
+    """Whatever it is, it can be asked and changed; what was changed once is not changed again."""
+    streams_of(data)
+    codecs(data)
+    held(data)
+    _ask(status_of, data)
+    mask([data])
+    way = direction(data)
+    for wanted in (way, "inactive"):
+        turned = with_direction(data, wanted)
+        assert with_direction(turned, wanted) == turned
+    inactive_answer(data)
+    again = with_origin(data, 1, 2, origin_place(data))
+    assert with_origin(again, 1, 2, origin_place(again)) == again
+
+
 # -- the whole server ------------------------------------------------------------------------------------------------
 
 
@@ -135,4 +173,9 @@ def server(data: bytes) -> None:
     play(data)
 
 
-TARGETS: Mapping[str, Callable[[bytes], None]] = {"values": values, "streams": streams, "server": server}
+TARGETS: Mapping[str, Callable[[bytes], None]] = {
+    "values": values,
+    "streams": streams,
+    "descriptions": descriptions,
+    "server": server,
+}

@@ -33,6 +33,9 @@ class Corpus(SynchronousTestCase):
     def test_streams(self) -> None:
         self.play_all("streams")
 
+    def test_descriptions(self) -> None:
+        self.play_all("descriptions")
+
     def test_server(self) -> None:
         self.play_all("server")
 
@@ -60,6 +63,21 @@ class Scripts(SynchronousTestCase):
         titles = self.titles(_CALL)
         self.assertEqual(titles.count("200 INVITE"), 2)
         self.assertEqual((titles.count("ACK"), titles.count("BYE"), titles.count("200 BYE")), (2, 2, 2))
+
+    def test_a_call_by_the_switch(self) -> None:
+        titles = self.titles((_CORPUS / "server" / "switch-call").read_bytes())
+        self.assertEqual(titles.count("200 INVITE"), 2)
+        self.assertEqual((titles.count("ACK"), titles.count("BYE"), titles.count("200 BYE")), (2, 2, 2))
+
+    def test_what_is_done_within_a_call(self) -> None:
+        for name, title in (
+            ("switch-hold", "200 INVITE"),
+            ("switch-refer", "202 REFER"),
+            ("switch-prack", "200 PRACK"),
+            ("switch-update", "200 UPDATE"),
+            ("switch-replaces", "BYE"),
+        ):
+            self.assertIn(title, self.titles((_CORPUS / "server" / name).read_bytes()), name)
 
     def test_a_call_over_a_connection(self) -> None:
         titles = self.titles((_CORPUS / "server" / "stream-call").read_bytes())

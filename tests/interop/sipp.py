@@ -8,8 +8,9 @@ import attrs
 from twisted.trial.unittest import TestCase
 
 from tests.interop.relay import Relay
+from tests.interop.sipp_script import Script
 from tests.peers import need
-from tests.running import LOOPBACK, PHONE_PASSWORD, Program, RunningServer, free_ports
+from tests.running import LOOPBACK, PHONE_PASSWORD, Program, RunningServer, free_ports, until
 
 SCENARIOS = Path(__file__).resolve().parent.parent / "scenario"
 SCENARIO_SECONDS = 20
@@ -23,6 +24,14 @@ class Run:
     program: Program
     errors: Path
     messages: Path
+
+    async def saw(self, text: str) -> None:
+        """Wait until this stood in a message."""
+
+        async def probe() -> bool:
+            return self.messages.exists() and text in self.messages.read_text("utf-8", "replace")
+
+        await until(probe, bool)
 
     async def succeeded(self) -> None:
         """Wait for the end; unless every step of the scenario was gone through, fail with what SIPp noted."""
@@ -45,10 +54,12 @@ class SippPhone:
     directory: Path
 
     @classmethod
-    async def make(cls, case: TestCase, server: RunningServer, user: str, transport: str) -> SippPhone:
+    async def make(
+        cls, case: TestCase, server: RunningServer, user: str, transport: str, call_schema: str = "proxy"
+    ) -> SippPhone:
         """A phone for "udp", "tcp" or "tls", not yet registered; its user is made. For TLS it stands behind a relay."""
         need("sipp")
-        await server.api.add_phone(user)
+        await server.api.add_phone(user, call_schema)
         directory = server.directory / user
         directory.mkdir()
         (port,) = free_ports(1)
@@ -63,29 +74,38 @@ class SippPhone:
         """Register with digest; returns when the 200 is there."""
         await self.run("register").succeeded()
 
-    async def await_call(self, scenario: str) -> Run:
+    async def await_call(self, scenario: str | Script) -> Run:
         """Start a callee; returns when it listens."""
         run = self.run(scenario)
         # SIPp paints its screen once its socket is bound.
         await run.program.seen("Scenario Screen")
         return run
 
-    def run(self, scenario: str, *, peer: str = "", code: int = 0, hold_ms: int = 0) -> Run:
-        """Start a scenario: to call `peer`, to expect the status `code`, to hold the call for so many milliseconds."""
-        written = self.directory / f"{scenario}.xml"
-        written.write_text((SCENARIOS / f"{scenario}.xml").read_text("utf-8").replace("@CODE@", str(code)), "utf-8")
-        errors, messages = self.directory / f"{scenario}.errors", self.directory / f"{scenario}.messages"
+    def run(self, scenario: str | Script, *, peer: str = "", code: int = 0, hold_ms: int = 0) -> Run:
+        """Start a scenario: to call `peer`, to expect the status `code`, to hold the call for so many milliseconds.
+
+        It is a script, or the name of a file of tests/scenario.
+        """
+        if isinstance(scenario, Script):
+            name, text = scenario.name, scenario.xml
+        else:
+            name, text = scenario, (SCENARIOS / f"{scenario}.xml").read_text("utf-8").replace("@CODE@", str(code))
+        written = self.directory / f"{name}.xml"
+        written.write_text(text, "utf-8")
+        errors, messages = self.directory / f"{name}.errors", self.directory / f"{name}.messages"
         argv = [need("sipp"), f"{LOOPBACK}:{self.target_port}", "-sf", str(written), "-m", "1", "-nostdin"]
         argv += ["-i", LOOPBACK, "-p", str(self.port), "-t", "u1" if self.transport == "udp" else "t1"]
         # Left to itself SIPp signs for its remote address instead of the Request-URI (RFC 7616 3.4.6: a 400).
         argv += ["-auth_uri", f"{peer}@{LOOPBACK}" if peer else LOOPBACK]
+        # What a script does not expect, such as the OPTIONS that asks whether anybody is there, gets a 200.
+        argv += ["-aa"] if isinstance(scenario, Script) else []
         argv += ["-au", self.user, "-ap", PHONE_PASSWORD, "-d", str(hold_ms)]
         argv += ["-timeout", f"{SCENARIO_SECONDS}s", "-timeout_error"]
         argv += ["-trace_err", "-error_file", str(errors), "-trace_msg", "-message_file", str(messages)]
-        for name, value in self._keywords(peer).items():
-            argv += ["-key", name, value]
-        name = f"{self.user}'s SIPp ({scenario}, {self.transport})"
-        return Run(Program.start(self.case, name, argv, self.directory, terminal=True), errors, messages)
+        for keyword, value in self._keywords(peer).items():
+            argv += ["-key", keyword, value]
+        title = f"{self.user}'s SIPp ({name}, {self.transport})"
+        return Run(Program.start(self.case, title, argv, self.directory, terminal=True), errors, messages)
 
     def _keywords(self, peer: str) -> dict[str, str]:
         return {

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from benchmarks.__main__ import OURS, aligned, failures, highest, ratio
-from benchmarks.campaign import REGISTRATION, Ceiling, Memory, Phase, Results, Sample, ceiling
+from benchmarks.__main__ import OTHER_B2BUA, OURS, aligned, bridged_table, failures, highest, judged, ratio
+from benchmarks.campaign import BRIDGED_CALL, CALL, REGISTRATION, Ceiling, Memory, Phase, Results, Sample, ceiling
+from benchmarks.installing import Installed
 from benchmarks.load import Tally, read_counts, write_rows
 from benchmarks.measure import cpu_seconds, family, memory_kib, parent_of
 
@@ -57,6 +58,17 @@ class TableTests(SynchronousTestCase):
         samples = [sample(OURS, 1, 2.0), sample("peer", 1, 999.0, tally(succeeded=0))]
         self.assertEqual(ratio(samples, "peer", HIGH), "-")
 
+    def test_a_bridged_call_is_compared_round_by_round_with_sippy_and_with_the_proxied_one(self) -> None:
+        tally_ = tally()
+        costs = [(OURS, BRIDGED_CALL, 2.0), (OTHER_B2BUA, BRIDGED_CALL, 5.0), (OURS, CALL, 0.5)]
+        samples = [Sample(peer, kind.name, "light", 1, cost, tally_) for peer, kind, cost in costs]
+        _, _, sippy, proxied = bridged_table(Results(samples=samples)).splitlines()
+        self.assertEqual(sippy.split(), "bridged / sippy 0.40 - - <= 0.5 met".split())
+        self.assertEqual(proxied.split(), "bridged / proxied 4.00 - - <= 2.2 MISSED 50/s".split())
+
+    def test_what_was_not_measured_meets_nothing(self) -> None:
+        self.assertEqual(judged({"50/s": None}, 0.5), "not measured")
+
     def test_failures_are_marked_above_one_in_a_thousand(self) -> None:
         self.assertEqual(failures([sample("peer", 1, 1.0, tally(1000, 999))], "peer"), "1 of 1000")
         self.assertEqual(failures([sample("peer", 1, 1.0, tally(1000, 998))], "peer"), "2 of 1000 (!)")
@@ -84,6 +96,23 @@ class TableTests(SynchronousTestCase):
 
     def test_columns_stand_under_their_heads(self) -> None:
         self.assertEqual(aligned([["", "ms"], ["gosip", "0.25"]]), "         ms\ngosip  0.25")
+
+
+class InstallingTests(SynchronousTestCase):
+    def test_what_cannot_be_installed_is_told_once_and_left_out(self) -> None:
+        path = Path(self.mktemp())
+        path.write_text("a file where a directory should be")
+        installed = Installed("sippy", "0", path)
+        self.assertIn("sippy==0 was not installed", installed.absence())
+        self.assertEqual(installed.absence(), installed.absence())
+
+    def test_what_is_there_is_not_installed_again(self) -> None:
+        path = Path(self.mktemp())
+        (path / "sippy-9").mkdir(parents=True)
+        (path / "sippy-9" / "is-complete").touch()
+        installed = Installed("sippy", "9", path)
+        self.assertEqual(installed.absence(), "")
+        self.assertEqual(installed.program("b2bua_simple"), path / "sippy-9" / "bin" / "b2bua_simple")
 
 
 class LoadTests(SynchronousTestCase):
