@@ -10,15 +10,36 @@ import signal
 import statistics
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import attrs
 
-from benchmarks.campaign import FULL, QUICK, WORKLOADS, Campaign, Memory, Phase, Plan, Results, Sample, Workload
-from benchmarks.peers import Floor, Gosip, Kamailio, Peer
+from benchmarks.campaign import (
+    BRIDGED_CALL,
+    CALL,
+    FULL,
+    QUICK,
+    WORKLOADS,
+    BridgedMemory,
+    Campaign,
+    Memory,
+    Phase,
+    Plan,
+    Results,
+    Sample,
+    Workload,
+)
+from benchmarks.installing import Installed
+from benchmarks.peers import SEEDED_USERS, Floor, Gosip, Kamailio, Peer, Sippy
 
 OURS = "gosip"
+OTHER_B2BUA = "sippy"
+SIPPY_VERSION = "2.5.0"
+MOST_OF_SIPPY = 0.5
+MOST_OF_PROXIED = 2.2
+MOST_RESIDENT_MB = 150
+"""What a bridged call may cost as a multiple of sippy's and of our proxied one, and a thousand idle ones in RSS."""
 TOLERATED_FAILURES = 0.001
 NOTHING = "-"
 
@@ -29,7 +50,12 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
         prog="benchmarks", description="The cost of the server beside its peers, on loopback."
     )
     parser.add_argument("--quick", action="store_true", help="one short round, no search for the highest rate")
-    parser.add_argument("--only", choices=[workload.name for workload in WORKLOADS], help="one workload only")
+    parser.add_argument(
+        "--only",
+        action="append",
+        choices=[workload.name for workload in WORKLOADS],
+        help="this workload (repeatable; default all)",
+    )
     parser.add_argument("--peer", action="append", metavar="NAME", help="measure this one (repeatable; default all)")
     parser.add_argument("--rounds", type=int, metavar="N", help=f"how many rounds (default {FULL.rounds})")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything that was measured")
@@ -46,9 +72,14 @@ def main(argv: Sequence[str] = sys.argv[1:]) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     plan = QUICK if asked.quick else FULL
     plan = attrs.evolve(plan, rounds=asked.rounds) if asked.rounds else plan
-    workloads = [workload for workload in WORKLOADS if asked.only in (None, workload.name)]
+    workloads = [workload for workload in WORKLOADS if not asked.only or workload.name in asked.only]
     with tempfile.TemporaryDirectory(prefix="gosip-bench-") as room:
-        candidates: list[Peer] = [Gosip(Path(room) / "seed.sqlite"), Kamailio(), Floor()]
+        candidates: list[Peer] = [
+            Gosip(Path(room) / "seed.sqlite"),
+            Kamailio(),
+            Floor(),
+            Sippy(Installed("sippy", SIPPY_VERSION)),
+        ]
         wanted = [peer for peer in candidates if not asked.peer or peer.name in asked.peer]
         present = [peer for peer in wanted if not peer.absence()]
         absent = [f"{peer.name} is absent: {peer.absence()}" for peer in wanted if peer.absence()]
@@ -64,17 +95,19 @@ def main(argv: Sequence[str] = sys.argv[1:]) -> int:
 
 def report(results: Results, workloads: Sequence[Workload], plan: Plan) -> str:
     """The tables of all workloads, memory, and the notes."""
-    names = list(dict.fromkeys(sample.peer for sample in results.samples))
     parts = [f"{platform.platform()}, Python {platform.python_version()}, medians of {plan.rounds} round(s)"]
-    parts += [workload_table(results, workload, names) for workload in workloads]
+    parts += [workload_table(results, workload) for workload in workloads]
+    parts += [bridged_table(results)] if BRIDGED_CALL in workloads else []
     parts += [memory_table(results.memories, plan)] if results.memories else []
+    parts += [bridged_memory_table(results.bridged_memories, plan)] if results.bridged_memories else []
     parts += ["\n".join(f"! {note}" for note in results.notes)] if results.notes else []
     return "\n\n".join(parts)
 
 
-def workload_table(results: Results, workload: Workload, names: Sequence[str]) -> str:
+def workload_table(results: Results, workload: Workload) -> str:
     """CPU per operation, ours as a multiple of each peer, the highest rate, what failed."""
     samples = [sample for sample in results.samples if sample.workload == workload.name]
+    names = list(dict.fromkeys(sample.peer for sample in samples))
     head = ["", *(f"ms at {phase.rate}/s" for phase in workload.phases)]
     head += [f"ours/peer {phase.name}" for phase in workload.phases]
     rows = [[*head, "highest rate", "retransmitted", "failed"]]
@@ -85,6 +118,53 @@ def workload_table(results: Results, workload: Workload, names: Sequence[str]) -
         repeated = sum(sample.tally.retransmissions for sample in own)
         rows.append([*cells, highest(results, workload, name), str(repeated), failures(samples, name)])
     return f"{workload.name}: {workload.title}; server CPU per operation\n{aligned(rows)}"
+
+
+def bridged_table(results: Results) -> str:
+    """What a bridged call costs, as a multiple of what it may be compared with."""
+    bridged = [sample for sample in results.samples if sample.workload == BRIDGED_CALL.name]
+    ours = [sample for sample in bridged if sample.peer == OURS]
+    proxied = [sample for sample in results.samples if (sample.peer, sample.workload) == (OURS, CALL.name)]
+    rows = [["", *(f"{phase.rate}/s" for phase in BRIDGED_CALL.phases), "goal", ""]]
+    for name, others, most in (
+        ("bridged / sippy", [sample for sample in bridged if sample.peer == OTHER_B2BUA], MOST_OF_SIPPY),
+        ("bridged / proxied", proxied, MOST_OF_PROXIED),
+    ):
+        values = [quotient(ours, others, phase) for phase in BRIDGED_CALL.phases]
+        by_rate = {f"{phase.rate}/s": value for phase, value in zip(BRIDGED_CALL.phases, values, strict=True)}
+        rows.append([name, *map(two_digits, values), f"<= {most}", judged(by_rate, most)])
+    return f"a bridged call as a multiple, server CPU\n{aligned(rows)}"
+
+
+def bridged_memory_table(memories: Sequence[BridgedMemory], plan: Plan) -> str:
+    """Resident memory with idle bridged calls; a MB has 1,000,000 octets."""
+    rows = [["", "before MB", "calls up MB", f"{plan.settle_seconds:.0f} s later MB", "KiB/call", "failed", "goal", ""]]
+    for memory in memories:
+        sizes = [f"{megabytes(kib):.1f}" for kib in (memory.before_kib, memory.held_kib, memory.idle_kib)]
+        row = [memory.peer, *sizes, f"{(memory.idle_kib - memory.before_kib) / memory.calls:.2f}", str(memory.failed)]
+        is_ours = memory.peer == OURS
+        goal = (
+            [f"< {MOST_RESIDENT_MB}", judged({"": megabytes(memory.idle_kib)}, MOST_RESIDENT_MB)]
+            if is_ours
+            else ["", ""]
+        )
+        rows.append([*row, *goal])
+    title = f"memory: {plan.held_calls} bridged calls held, resident (RSS); ours with {SEEDED_USERS} accounts"
+    return f"{title}\n{aligned(rows)}"
+
+
+def judged(values: Mapping[str, float | None], most: float) -> str:
+    """Whether all that was measured is as it should be, and where it is not."""
+    measured = {name: value for name, value in values.items() if value is not None}
+    missed = [name for name, value in measured.items() if value > most]
+    if not measured:
+        return "not measured"
+    return f"MISSED {', '.join(missed)}" if missed else "met"
+
+
+def megabytes(kib: int) -> float:
+    """KiB as MB."""
+    return kib * 1024 / 1e6
 
 
 def memory_table(memories: Sequence[Memory], plan: Plan) -> str:
@@ -126,26 +206,37 @@ def aligned(rows: Sequence[Sequence[str]]) -> str:
     )
 
 
-def costs(samples: Sequence[Sample], name: str, phase: Phase) -> dict[int, float]:
+def costs(samples: Sequence[Sample], phase: Phase) -> dict[int, float]:
     """CPU milliseconds by round; a round in which nothing succeeded has no cost."""
-    own = [sample for sample in samples if sample.peer == name and sample.phase == phase.name]
+    own = [sample for sample in samples if sample.phase == phase.name]
     return {sample.round: sample.cpu_ms for sample in own if sample.tally.succeeded}
 
 
 def cost(samples: Sequence[Sample], name: str, phase: Phase) -> str:
-    """The median of the rounds."""
-    values = costs(samples, name, phase).values()
+    """The median of the rounds of this peer."""
+    values = costs([sample for sample in samples if sample.peer == name], phase).values()
     return f"{statistics.median(values):.3f}" if values else NOTHING
 
 
-def ratio(samples: Sequence[Sample], name: str, phase: Phase) -> str:
-    """How many times the peer's CPU ours takes.
+def quotient(ones: Sequence[Sample], others: Sequence[Sample], phase: Phase) -> float | None:
+    """How many times the CPU of the others the ones take; None when there is nothing to compare.
 
     The median of each round's own ratio, since rounds differ more than ratios do.
     """
-    ours, theirs = costs(samples, OURS, phase), costs(samples, name, phase)
-    values = [ours[number] / theirs[number] for number in ours if theirs.get(number)]
-    return f"{statistics.median(values):.2f}" if values else NOTHING
+    above, below = costs(ones, phase), costs(others, phase)
+    values = [above[number] / below[number] for number in above if below.get(number)]
+    return statistics.median(values) if values else None
+
+
+def two_digits(value: float | None) -> str:
+    """A ratio as text."""
+    return NOTHING if value is None else f"{value:.2f}"
+
+
+def ratio(samples: Sequence[Sample], name: str, phase: Phase) -> str:
+    """How many times the peer's CPU ours takes."""
+    ours = [sample for sample in samples if sample.peer == OURS]
+    return two_digits(quotient(ours, [sample for sample in samples if sample.peer == name], phase))
 
 
 def highest(results: Results, workload: Workload, name: str) -> str:

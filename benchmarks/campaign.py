@@ -15,12 +15,13 @@ import attrs
 
 from benchmarks.load import Load, Tally
 from benchmarks.measure import Cores
-from benchmarks.peers import Floor, Peer, PeerFailed, Server
+from benchmarks.peers import CALL_USERS, FIRST_BRIDGED, Floor, Peer, PeerFailed, Server
 
 WARM_UP_RATE = 500
-CALL_USERS = 500
+WARM_UP_CALLS = 100
 BINDING_RATE = 1500
 HOLD_RATE = 250
+BRIDGED_HOLD_RATE = 150
 PROBE_SECONDS = 1.5
 MAX_RATE = 32_000
 """Where the search for the highest rate ends even if nothing gave way."""
@@ -65,8 +66,16 @@ class Plan:
     budget_seconds: float
 
 
-FULL = Plan(3, 1.0, bisections=3, bindings=10_000, held_calls=1000, settle_seconds=34.0, budget_seconds=470.0)
-QUICK = Plan(1, 0.5, bisections=0, bindings=2000, held_calls=250, settle_seconds=0.0, budget_seconds=85.0)
+FULL = Plan(3, 1.0, bisections=3, bindings=10_000, held_calls=1000, settle_seconds=34.0, budget_seconds=900.0)
+QUICK = Plan(1, 0.5, bisections=0, bindings=2000, held_calls=250, settle_seconds=0.0, budget_seconds=150.0)
+
+
+def prepare_calls(load: Load, first: int) -> Tally:
+    """Register the users who call, where there is a registrar, and make the first calls, which cost more."""
+    registered = load.register(WARM_UP_RATE, CALL_USERS, first=first) if load.has_registrar else Tally.nothing()
+    called = load.call(WARM_UP_CALLS, WARM_UP_CALLS, users=CALL_USERS, first=first)
+    return registered if registered.failed else called
+
 
 REGISTRATION = Workload(
     name="registration",
@@ -76,15 +85,24 @@ REGISTRATION = Workload(
     run=lambda load, rate, calls: load.register(rate, calls),
     phases=(Phase("light", 100, 3.0), Phase("high", 1000, 4.0)),
 )
+CALL_PHASES = (Phase("light", 50, 3.0), Phase("middle", 250, 3.0), Phase("high", 400, 4.0))
 CALL = Workload(
     name="call",
     title="INVITE 100 180 200 ACK BYE 200, proxied with Record-Route",
     unit="call",
-    prepare=lambda load: load.register(WARM_UP_RATE, CALL_USERS),
+    prepare=lambda load: prepare_calls(load, 0),
     run=lambda load, rate, calls: load.call(rate, calls, users=CALL_USERS),
-    phases=(Phase("light", 50, 3.0), Phase("high", 400, 4.0)),
+    phases=CALL_PHASES,
 )
-WORKLOADS = (REGISTRATION, CALL)
+BRIDGED_CALL = Workload(
+    name="bridged",
+    title="INVITE 100 180 200 ACK BYE 200, bridged: a dialog on either side (B2BUA)",
+    unit="call",
+    prepare=lambda load: prepare_calls(load, FIRST_BRIDGED),
+    run=lambda load, rate, calls: load.call(rate, calls, users=CALL_USERS, first=FIRST_BRIDGED),
+    phases=CALL_PHASES,
+)
+WORKLOADS = (REGISTRATION, CALL, BRIDGED_CALL)
 
 
 @attrs.frozen
@@ -138,6 +156,21 @@ class Memory:
         return (self.held_kib - self.before_calls_kib) / self.calls
 
 
+@attrs.frozen
+class BridgedMemory:
+    """Resident KiB (as `ps` shows it) of a server with nothing but its users, and with idle bridged calls.
+
+    `held_kib` when the last call has just been answered, `idle_kib` when the transactions of their INVITEs have ended.
+    """
+
+    peer: str
+    calls: int
+    before_kib: int
+    held_kib: int
+    idle_kib: int
+    failed: int
+
+
 @attrs.define
 class Results:
     """Everything that was measured, and in `notes` what was not and why."""
@@ -145,6 +178,7 @@ class Results:
     samples: list[Sample] = attrs.field(factory=list)
     ceilings: list[Ceiling] = attrs.field(factory=list)
     memories: list[Memory] = attrs.field(factory=list)
+    bridged_memories: list[BridgedMemory] = attrs.field(factory=list)
     notes: list[str] = attrs.field(factory=list)
 
 
@@ -163,22 +197,26 @@ class Campaign:
         self.results = Results()
 
     def run(self, workloads: Sequence[Workload]) -> Results:
-        """All rounds, then the highest rates, then memory."""
+        """All rounds, then memory, then the highest rates."""
         plan = self._plan
         for number in range(1, plan.rounds + 1):
             for workload in workloads:
                 turn = partial(self._take_turn, workload=workload, number=number)
-                self._each(f"round {number}, {workload.name}", 12.0 * plan.seconds_scale, turn)
-        self._each("memory", plan.settle_seconds + 32.0, self._weigh)
+                self._each(f"round {number}, {workload.name}", 16.0 * plan.seconds_scale, turn, workload)
+        if REGISTRATION in workloads or CALL in workloads:
+            self._each("memory", plan.settle_seconds + 32.0, self._weigh, REGISTRATION)
+        if BRIDGED_CALL in workloads:
+            self._each("memory of bridged calls", plan.settle_seconds + 20.0, self._weigh_bridged, BRIDGED_CALL)
         if plan.bisections:
             for workload in workloads:
-                self._each(f"highest rate, {workload.name}", 20.0, partial(self._find_ceiling, workload=workload))
+                turn = partial(self._find_ceiling, workload=workload)
+                self._each(f"highest rate, {workload.name}", 20.0, turn, workload)
         return self.results
 
-    def _each(self, turn: str, seconds: float, take: Callable[[Peer], None]) -> None:
-        """Let the peers that start take this turn, as long as its seconds fit into what is left of the time."""
+    def _each(self, turn: str, seconds: float, take: Callable[[Peer], None], workload: Workload) -> None:
+        """Let the peers that serve this take this turn, as long as its seconds fit into what is left of the time."""
         for peer in self._peers:
-            if peer.name in self._failed:
+            if peer.name in self._failed or workload.name not in peer.workloads:
                 continue
             if time.monotonic() + seconds > self._deadline:
                 self.results.notes.append(f"{turn}: {peer.name} left out, the time was up")
@@ -195,23 +233,25 @@ class Campaign:
         self._turns += 1
         directory = self._directory / f"{self._turns:03d}-{peer.name}"
         with Server(peer, directory, self._cores) as server:
-            yield server, Load(server.port, directory, self._cores)
+            has_registrar = REGISTRATION.name in peer.workloads
+            yield server, Load(server.port, directory, self._cores, server.callees_port, has_registrar)
 
     def _take_turn(self, peer: Peer, workload: Workload, number: int) -> None:
         with self._serving(peer) as (server, load):
             warmed = workload.prepare(load)
             if warmed.failed:
-                self.results.notes.append(f"{peer.name}, before {workload.name}: {warmed.failed} registrations failed")
+                self.results.notes.append(f"{peer.name}, before {workload.name}: {warmed.failed} failed")
             for phase in workload.phases:
                 shortened = attrs.evolve(phase, seconds=phase.seconds * self._plan.seconds_scale)
-                self.results.samples.append(measure(server, load, workload, shortened, number))
+                if phase.rate <= peer.highest_rate:
+                    self.results.samples.append(measure(server, load, workload, shortened, number))
 
     def _find_ceiling(self, peer: Peer, workload: Workload) -> None:
         if isinstance(peer, Floor) and workload is CALL:
             return  # it answers calls itself, which says nothing of a proxy
         with self._serving(peer) as (server, load):
             workload.prepare(load)
-            start = workload.phases[-1].rate
+            start = min(workload.phases[-1].rate, peer.highest_rate)
             rate, limit = ceiling(lambda rate: probe(server, load, workload, rate), start, self._plan.bisections)
             self.results.ceilings.append(Ceiling(peer.name, workload.name, rate, limit))
 
@@ -228,10 +268,28 @@ class Campaign:
         with self._serving(peer) as (server, load):
             load.register(BINDING_RATE, CALL_USERS)
             before = server.memory_kib
-            called, held = load.hold(HOLD_RATE, plan.held_calls, lambda: server.memory_kib, users=CALL_USERS)
+            called, (held,) = load.hold(HOLD_RATE, plan.held_calls, lambda: server.memory_kib, (0.0,), users=CALL_USERS)
         failed = registered.failed + called.failed
         self.results.memories.append(
             Memory(peer.name, plan.bindings, plan.held_calls, idle, loaded, settled, before, held, failed)
+        )
+
+    def _weigh_bridged(self, peer: Peer) -> None:
+        plan = self._plan
+        with self._serving(peer) as (server, load):
+            if load.has_registrar:
+                load.register(BINDING_RATE, CALL_USERS, first=FIRST_BRIDGED)
+            before = server.resident_kib
+            called, (held, idle) = load.hold(
+                BRIDGED_HOLD_RATE,
+                plan.held_calls,
+                lambda: server.resident_kib,
+                (0.0, plan.settle_seconds),
+                users=CALL_USERS,
+                first=FIRST_BRIDGED,
+            )
+        self.results.bridged_memories.append(
+            BridgedMemory(peer.name, plan.held_calls, before, held, idle, called.failed)
         )
 
 

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -39,6 +39,11 @@ class Tally:
     retransmissions: int
     seconds: float
     busy: float
+
+    @classmethod
+    def nothing(cls) -> Tally:
+        """Of no run at all."""
+        return cls(asked=0, created=0, succeeded=0, retransmissions=0, seconds=0.0, busy=0.0)
 
     @property
     def failed(self) -> int:
@@ -108,37 +113,44 @@ class Load:
     server_port: int
     directory: Path
     cores: Cores
-    contact_port: int = attrs.field(factory=free_port)
+    contact_port: int
+    has_registrar: bool
 
-    def register(self, rate: int, calls: int, *, users: int = 0) -> Tally:
-        """Register `calls` times, `rate` a second, the first `users` users in turn (as many as calls by default)."""
-        names = [user(number) for number in range(users or calls)]
+    def register(self, rate: int, calls: int, *, first: int = 0) -> Tally:
+        """Register as many users from the number `first` on, `rate` a second."""
+        names = [user(first + number) for number in range(calls)]
         rows = ((name, f"[authentication username={name} password={PASSWORD}]") for name in names)
         injected = write_rows(self.directory / "users.csv", rows)
         # Left to itself SIPp signs for its remote address instead of the Request-URI (RFC 7616 3.4.6: a 400).
         extra = ["-inf", str(injected), "-key", "contact_port", str(self.contact_port), "-auth_uri", DOMAIN]
         return self._run("register", rate, calls, extra, GRACE_SECONDS)
 
-    def call(self, rate: int, calls: int, *, users: int, hold_ms: int = 0) -> Tally:
-        """Make calls between the first `users` users, who are registered; each is held for `hold_ms` milliseconds."""
-        rows = ((user(number), user(users - 1 - number)) for number in range(users))
+    def call(self, rate: int, calls: int, *, users: int, first: int = 0, hold_ms: int = 0) -> Tally:
+        """Make calls between `users` users from `first` on, who are registered; each is held for `hold_ms` ms."""
+        rows = ((user(first + number), user(first + users - 1 - number)) for number in range(users))
         injected = write_rows(self.directory / "calls.csv", rows)
-        extra = ["-inf", str(injected), "-d", str(hold_ms)]
+        # sippy's threads may send the 180 after the 200; who gets it late must not hang up for that.
+        extra = ["-inf", str(injected), "-d", str(hold_ms), "-default_behaviors", "all,-abortunexp"]
         with Callees(self, calls) as callees:
             tally = self._run("call_uac", rate, calls, extra, GRACE_SECONDS + hold_ms / 1000, callees.pid)
         return attrs.evolve(tally, retransmissions=tally.retransmissions + callees.retransmissions)
 
-    def hold(self, rate: int, calls: int, read: Callable[[], int], *, users: int) -> tuple[Tally, int]:
-        """Make calls, `read` something while all of them stand, and hang up."""
+    def hold(
+        self, rate: int, calls: int, read: Callable[[], int], after: Sequence[float], *, users: int, first: int = 0
+    ) -> tuple[Tally, list[int]]:
+        """Make calls, `read` something so many seconds after all of them stand, and hang up."""
         up = calls / rate + 1.0
         values: list[int] = []
-        timer = threading.Timer(up, lambda: values.append(read()))
-        timer.start()
+        timers = [threading.Timer(up + seconds, lambda: values.append(read())) for seconds in after]
+        for timer in timers:
+            timer.start()
         try:
-            tally = self.call(rate, calls, users=users, hold_ms=round(1000 * (up + 1.0)))
+            hold_ms = round(1000 * (up + max(after) + 1.0))
+            tally = self.call(rate, calls, users=users, first=first, hold_ms=hold_ms)
         finally:
-            timer.join()
-        return tally, values[0]
+            for timer in timers:
+                timer.join()
+        return tally, values
 
     def command(self, scenario: str, statistics: Path, extra: list[str]) -> list[str]:
         """The SIPp command of a scenario, pinned to the load's processor."""

@@ -64,12 +64,21 @@ def memory_kib(pid: int) -> int:
     return sum(own_memory_kib(member) for member in family(pid))
 
 
+def resident_kib(pid: int) -> int:
+    """Resident set size of the family, as `ps` shows it: pages that others share too count in full."""
+    return sum(status_kib(member, "status", "VmRSS:") for member in family(pid))
+
+
 def own_memory_kib(pid: int) -> int:
     """Pss of one process; its VmRSS where the kernel has no smaps_rollup."""
-    for name, key in (("smaps_rollup", "Pss:"), ("status", "VmRSS:")):
-        for line in read(PROC / str(pid) / name).splitlines():
-            if line.startswith(key):
-                return int(line.split()[1])
+    return status_kib(pid, "smaps_rollup", "Pss:") or status_kib(pid, "status", "VmRSS:")
+
+
+def status_kib(pid: int, name: str, key: str) -> int:
+    """A line of one of the process's files in /proc, 0 where it is not there."""
+    for line in read(PROC / str(pid) / name).splitlines():
+        if line.startswith(key):
+            return int(line.split()[1])
     return 0
 
 

@@ -17,13 +17,18 @@ from typing import Protocol, Self
 
 import attrs
 
+from benchmarks.installing import Installed
 from benchmarks.load import DOMAIN, LOOPBACK, PASSWORD, free_port
-from benchmarks.measure import Cores, cpu_seconds, memory_kib, pinned
+from benchmarks.measure import Cores, cpu_seconds, memory_kib, pinned, resident_kib
 
 ROOT = Path(__file__).resolve().parent.parent
 START_SECONDS = 30.0
 STOP_SECONDS = 20.0
 SEEDED_USERS = 10_000
+CALL_USERS = 500
+"""Who call each other: the first of the users through the proxy, the last through the B2BUA."""
+FIRST_BRIDGED = SEEDED_USERS - CALL_USERS
+ANY_RATE = 1_000_000
 
 KAMAILIO_CONFIG = Path(__file__).with_name("kamailio.cfg")
 GOSIP_CONFIG = """\
@@ -79,12 +84,25 @@ class Peer(Protocol):
         """What the table calls it."""
         ...
 
+    @property
+    def workloads(self) -> frozenset[str]:
+        """The names of the workloads that it can do."""
+        ...
+
+    @property
+    def highest_rate(self) -> int:
+        """Operations per second at which it is still measured."""
+        ...
+
     def absence(self) -> str:
         """Why it cannot be measured here, "" when it can."""
         ...
 
-    def launch(self, directory: Path, port: int) -> Launch:
-        """Write its configuration into `directory`; it will serve UDP on this loopback port."""
+    def launch(self, directory: Path, port: int, callees_port: int) -> Launch:
+        """Write its configuration into `directory`; it will serve UDP on this loopback port.
+
+        Whoever is called listens on `callees_port`, for a server that is told so and not by registrations.
+        """
         ...
 
 
@@ -92,6 +110,8 @@ class Gosip:
     """Ours, started as a user starts it. The store with its users is made once and copied for each start."""
 
     name = "gosip"
+    workloads = frozenset({"registration", "call", "bridged"})
+    highest_rate = ANY_RATE
 
     def __init__(self, seed: Path) -> None:
         self._seed = seed
@@ -101,7 +121,7 @@ class Gosip:
         dropin = ROOT / "twisted" / "plugins" / "gosip_plugin.py"
         return "" if dropin.exists() else f"no {dropin.relative_to(ROOT)} in this checkout"
 
-    def launch(self, directory: Path, port: int) -> Launch:
+    def launch(self, directory: Path, port: int, callees_port: int) -> Launch:
         """`twistd -n gosip` on the checkout's own code."""
         environment = {"PYTHONPATH": str(ROOT)}
         if not self._seed.exists():
@@ -122,12 +142,14 @@ class Kamailio:
     """The field's fast proxy, with one worker so that it too has one processor."""
 
     name = "kamailio"
+    workloads = frozenset({"registration", "call"})
+    highest_rate = ANY_RATE
 
     def absence(self) -> str:
         """Whether the program is installed."""
         return "" if kamailio() else "not installed (apt-get install kamailio)"
 
-    def launch(self, directory: Path, port: int) -> Launch:
+    def launch(self, directory: Path, port: int, callees_port: int) -> Launch:
         """In the foreground, with its run files in `directory`."""
         text = KAMAILIO_CONFIG.read_text(encoding="ascii").replace("@PORT@", str(port)).replace("@PASSWORD@", PASSWORD)
         config = directory / "kamailio.cfg"
@@ -140,15 +162,39 @@ class Floor:
     """A bare Twisted answer: what no server on Twisted can be cheaper than."""
 
     name = "floor"
+    workloads = frozenset({"registration", "call"})
+    highest_rate = ANY_RATE
 
     def absence(self) -> str:
         """It is part of this package."""
         return ""
 
-    def launch(self, directory: Path, port: int) -> Launch:
+    def launch(self, directory: Path, port: int, callees_port: int) -> Launch:
         """See floor.py."""
         argv = [sys.executable, "-m", "benchmarks.floor", str(port)]
         return Launch(argv, lambda: is_answering(port), {"PYTHONPATH": str(ROOT)})
+
+
+class Sippy:
+    """The known B2BUA in Python, its plain form: every INVITE goes on to the callees, and nothing is logged."""
+
+    name = "sippy"
+    workloads = frozenset({"bridged"})
+    highest_rate = 250
+    """Above this it is out of processor time and repeats itself, so that its cost is no longer that of a call."""
+
+    def __init__(self, installed: Installed) -> None:
+        self._installed = installed
+
+    def absence(self) -> str:
+        """It is installed when it is not there."""
+        return self._installed.absence()
+
+    def launch(self, directory: Path, port: int, callees_port: int) -> Launch:
+        """In the foreground."""
+        argv = [str(self._installed.program("b2bua_simple")), "-f", "-l", LOOPBACK, "-p", str(port)]
+        argv += ["-n", f"{LOOPBACK}:{callees_port}"]
+        return Launch(argv, lambda: is_answering(port), {"SIPLOG_BEND": "none"})
 
 
 class Server:
@@ -158,8 +204,9 @@ class Server:
         directory.mkdir(parents=True)
         self.name = peer.name
         self.port = free_port()
+        self.callees_port = free_port()
         self._output = directory / "output.log"
-        launch = peer.launch(directory, self.port)
+        launch = peer.launch(directory, self.port, self.callees_port)
         with self._output.open("wb") as output:
             self._process = subprocess.Popen(
                 pinned(cores.server, launch.argv, shutil.which("taskset")),
@@ -186,6 +233,11 @@ class Server:
     def memory_kib(self) -> int:
         """Resident memory now, of all its processes, shared pages once."""
         return memory_kib(self._process.pid)
+
+    @property
+    def resident_kib(self) -> int:
+        """Resident memory now, of all its processes, as `ps` shows it."""
+        return resident_kib(self._process.pid)
 
     def settle(self, seconds: float = 5.0) -> None:
         """Wait until it has nothing left to do, at most so long."""

@@ -11,6 +11,7 @@ from twisted.internet.interfaces import IReactorFromThreads
 from twisted.internet.task import react
 
 from benchmarks.load import DOMAIN, PASSWORD, user
+from benchmarks.peers import FIRST_BRIDGED
 from gosip_py.store.credentials import ha1
 from gosip_py.store.database import Transaction
 from gosip_py.store.devices import INSERT as INSERT_DEVICE
@@ -20,13 +21,14 @@ from gosip_py.store.sqlite import SqliteDatabase
 INSERT_USER = """
     INSERT INTO users (id, login, login_folded, email, display_name, role, enabled, call_schema, dnd, password_hash,
                        created_at, updated_at)
-    VALUES (?, ?, ?, '', '', 'user', TRUE, 'proxy', FALSE, '', ?, ?)"""
+    VALUES (?, ?, ?, '', '', 'user', TRUE, ?, FALSE, '', ?, ?)"""
 
 
 async def fill(tx: Transaction, users: int, now: float) -> None:
-    """Users who each own one device of the same name."""
+    """Users who each own one device of the same name; calls to the last ones are bridged, to the others proxied."""
     names = [user(number) for number in range(users)]
-    people = [(number, name, name, now, now) for number, name in enumerate(names, 1)]
+    schemas = ["b2bua" if number >= FIRST_BRIDGED else "proxy" for number in range(users)]
+    people = [(number, name, name, schemas[number - 1], now, now) for number, name in enumerate(names, 1)]
     await tx.executemany(INSERT_USER, people)
     hashes = [(ha1("MD5", name, DOMAIN, PASSWORD), ha1("SHA-256", name, DOMAIN, PASSWORD)) for name in names]
     devices = [
