@@ -29,16 +29,16 @@ run: $(VENV)/.has-run
 	@mkdir -p $(DATA)
 	exec $(BIN)/twistd --nodaemon --pidfile= gosip --data-dir $(DATA)
 
-# TESTS may name a part: make test TESTS=tests.test_fsm
-TESTS ?= tests
+# All of them, in two lanes side by side; TESTS may name a part: make test TESTS=tests.test_fsm
+TESTS ?=
 test: $(VENV)/.has-test
-	$(BIN)/python -W error::RuntimeWarning -m twisted.trial $(TESTS)
+	$(BIN)/python -W error::RuntimeWarning -m $(if $(TESTS),twisted.trial $(TESTS),tests)
 	@if [ -f webui/package.json ]; then npm --prefix webui ci --no-audit --no-fund && npm --prefix webui test; fi
 
 lint: $(VENV)/.has-lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy gosip_py tests
+	$(BIN)/mypy gosip_py tests examples
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/codespell
 
