@@ -1,0 +1,1 @@
+Calls by the switch: a back-to-back user agent on one total state machine per dialog, with forwards, ring groups, transfers, Replaces, park, pickup, feature codes, a trunk, emergency numbers, limits, click to call and live calls in the API, the SIP ladder of each call; and the same dialogs as a user-agent library.
