@@ -33,7 +33,7 @@ class Incoming(Quiet):
     Of several lines that send early media the first is heard, until it fails.
     """
 
-    __slots__ = ("_heard", "_said", "call", "dialling", "leg", "switch")
+    __slots__ = ("_heard", "_is_settled", "_said", "call", "dialling", "leg", "switch")
 
     def __init__(self, switch: Switch, call: Call, leg: Leg) -> None:
         self.switch = switch
@@ -41,6 +41,7 @@ class Incoming(Quiet):
         self.leg = leg
         self.dialling: Dialling | None = None
         self._heard: Leg | None = None  # whose early media the caller hears
+        self._is_settled = False
         self._said = 0  # the last provisional response to the caller
 
     # -- what the lines say -------------------------------------------------------------------------------------------
@@ -49,8 +50,10 @@ class Incoming(Quiet):
         self.call.ringing(leg, response)
         status, sdp = response.status, session_of(response)
         heard = self._heard
-        if sdp and (heard is None or heard is leg or heard.role is GONE):
+        if sdp and (heard is None or heard is leg or (heard.role is GONE and not self._is_settled)):
             self._heard = leg
+            # RFC 6337 3.1.1: a session in a reliable response is the answer, and there is no other to this offer
+            self._is_settled = "rseq" in response.names and self.leg.dialog.remote_supports("100rel")
             if self.dialling is not None:
                 self.dialling.heard = leg
         elif sdp:

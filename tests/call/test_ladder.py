@@ -261,7 +261,7 @@ class BoundTests(LadderCase):
             self.come(message("INVITE sip:b@h SIP/2.0", f"c{number}"))
             self.publish(started(f"j{number}", f"c{number}"), ended(f"j{number}"))
         self.clock.advance(ladder.LINGER_SECONDS)
-        self.assertEqual(len(self.ladders._calls), 195)
+        self.assertEqual(len(self.ladders._calls), 190)
         self.assert_forgotten()
         self.assertEqual(len(self.shelf.rows), 200)
         self.assertEqual(len(self.lines("j0")), 1)
@@ -273,10 +273,21 @@ class BoundTests(LadderCase):
             result: Result = "failed" if number % 100 == 99 else "answered"
             self.publish(started(f"j{number}", f"c{number}"))
             self.publish(CallEnded(f"j{number}", NOW + 5, result, 200, "OK", "caller"))
-        self.assertEqual(len(self.ladders._calls), 614)
+        self.assertEqual(len(self.ladders._calls), 268)
         self.assert_forgotten()
-        self.assertEqual((len(self.shelf.rows), self.ladders.shed), (614, 1386))
+        self.assertEqual((len(self.shelf.rows), self.ladders.shed), (268, 1732))
         self.assertIn("j1999", self.shelf.rows)
+
+    def test_short_calls_do_not_wait_behind_those_that_end(self) -> None:
+        """For a minute more calls end than can be packed: nothing of the earlier ones stays."""
+        for second in range(60):
+            for number in range(200):
+                name = f"{second}-{number}"
+                self.come(message("INVITE sip:b@h SIP/2.0", f"c{name}"))
+                self.publish(started(f"j{name}", f"c{name}"), ended(f"j{name}"))
+            self.clock.pump([0.1] * 10)
+        self.assertLessEqual(len(self.ladders._settling), 200 * (ladder.SETTLE_SECONDS + 1))
+        self.assert_forgotten()
 
     def test_a_store_that_is_away(self) -> None:
         self.shelf.is_away = True

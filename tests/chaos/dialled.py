@@ -86,9 +86,11 @@ class Dialled(Calling):
                 return  # a repetition (RFC 3262 4)
             early.serial = serial
         sdp = response.body
-        if sdp and self._offer:
+        if sdp and self._offer and not is_reliable:
+            pass  # one may overtake another
+        elif sdp and self._offer:
             self._complain(early.hearing.answered(self._offer, sdp))
-            early.is_settled = early.is_settled or is_reliable
+            early.is_settled = True
         elif sdp and is_reliable:
             self._complain(early.hearing.offered(sdp))
             early.is_settled = True

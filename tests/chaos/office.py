@@ -269,7 +269,7 @@ class Office(World):
             # Whoever rang was answered on hold, and then the call could not be taken.
             return ending in (("failed", 480), ("cancelled", 487)) and self._is_taken
         if ending == ("answered", 200):
-            return status in (487, 504)  # given up when the answer still waited for a PRACK (RFC 3262 3)
+            return status in (480, 487, 504)  # given up when the answer still waited for a PRACK (RFC 3262 3)
         if event.final_code != status or event.ended_by == "callee":
             return False
         return event.result in ("failed", "rejected") or ending == ("cancelled", 487)
