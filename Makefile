@@ -29,7 +29,7 @@ run: $(VENV)/.has-run
 	@mkdir -p $(DATA)
 	exec $(BIN)/twistd --nodaemon --pidfile= gosip --data-dir $(DATA)
 
-# All of them, in two lanes side by side; TESTS may name a part: make test TESTS=tests.test_fsm
+# All of them, in lanes side by side; TESTS may name a part: make test TESTS=tests.test_fsm
 TESTS ?=
 test: $(VENV)/.has-test
 	$(BIN)/python -W error::RuntimeWarning -m $(if $(TESTS),twisted.trial $(TESTS),tests)

@@ -1,7 +1,7 @@
-"""Runs every test, in two lanes side by side: those that wait for real peers over real sockets, and those that compute.
+"""Runs every test, in lanes side by side: one computes, the others wait for real peers over real sockets.
 
-What each lane prints is what trial prints; that of the second comes after the first is done. The last lines sum both up
-in trial's own words.
+What each lane prints is what trial prints; that of the next comes when the one before is done. The last lines sum all
+up in trial's own words.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import IO
 import attrs
 
 TESTS = Path(__file__).parent
-WAITING = ("tests.end_to_end", "tests.interop")
+WAITING = (("tests.end_to_end",), ("tests.interop",))
 _CLOSING = re.compile(rb"^(?:PASSED|FAILED)(?: \((.*)\))?$", re.MULTILINE)
 _RAN = re.compile(rb"^Ran ([0-9]+) tests? in ", re.MULTILINE)
 
@@ -61,12 +61,13 @@ class Lane:
 
 
 def computing() -> Iterator[str]:
-    """The name of every module and room of tests that is not among `WAITING`."""
+    """The name of every module and room of tests that is in none of the lanes of `WAITING`."""
+    elsewhere = {name for lane in WAITING for name in lane}
     for path in sorted(TESTS.iterdir()):
         is_room = (path / "__init__.py").exists()
         if is_room or (path.name.startswith("test_") and path.suffix == ".py"):
             name = f"tests.{path.stem}"
-            if name not in WAITING:
+            if name not in elsewhere:
                 yield name
 
 
@@ -91,7 +92,7 @@ def main(options: list[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="gosip-tests-") as directory:
         lanes = [
             Lane.start(names, Path(directory) / str(number), options)
-            for number, names in enumerate((tuple(computing()), WAITING))
+            for number, names in enumerate((tuple(computing()), *WAITING))
         ]
         said = [lane.show() for lane in lanes]
         has_failed = any(lane.process.returncode for lane in lanes)
