@@ -16,6 +16,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
+from random import SystemRandom
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
@@ -47,6 +48,9 @@ START_SECONDS = 20.0
 STOP_SECONDS = 20.0
 POLL_SECONDS = 0.05
 OUTPUT_SHOWN = 6000
+
+_CHANCE = SystemRandom()  # tests that run side by side must not choose alike
+_SERVICE_PORTS = (20_000, 32_000)  # below what Linux takes for the near ends of connections
 
 Settings = dict[str, dict[str, object]]
 
@@ -187,24 +191,24 @@ async def until(probe: Callable[[], Awaitable[T]], accept: Callable[[T], bool], 
 
 
 def free_ports(count: int) -> list[int]:
-    """Different loopback ports that neither UDP nor TCP uses now."""
-    held: list[socket.socket] = []
+    """Different loopback ports that neither UDP nor TCP uses now.
+
+    Of those that the system gives to nobody by itself: a connection that is made meanwhile cannot take one.
+    """
     ports: list[int] = []
-    try:
-        while len(ports) < count:
-            datagram = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-            stream = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-            held += [datagram, stream]
-            datagram.bind((LOOPBACK, 0))
-            port = int(datagram.getsockname()[1])
+    while len(ports) < count:
+        port = _CHANCE.randrange(*_SERVICE_PORTS)
+        with (
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagram,
+            socket.socket(socket.AF_INET, socket.SOCK_STREAM) as stream,
+        ):
             try:
+                datagram.bind((LOOPBACK, port))
                 stream.bind((LOOPBACK, port))
             except OSError:
                 continue
+        if port not in ports:
             ports.append(port)
-    finally:
-        for each in held:
-            each.close()
     return ports
 
 
